@@ -1,0 +1,61 @@
+"""Rectified flow: straight paths from noise (t = 0) to clean latents (t = 1), and the Euler steps back along them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+TIME_SPREAD = 1.4  # t = sigmoid(N(0, 1.4²)), tv2tv section "objective"
+MIN_REMAINING = 0.2  # velocity loss divides by (1 − t); below this the weight would blow up near the clean end
+
+
+def sample_times(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
+    """Flow times in (0, 1), logit-normal."""
+    return torch.sigmoid(torch.randn(shape, generator=generator) * TIME_SPREAD).to(device)
+
+
+def mix(clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+    """x_t = t · clean + (1 − t) · noise; `time` broadcasts over the trailing axes of `clean`."""
+    time = _expand(time, clean)
+    return time * clean + (1 - time) * noise
+
+
+def velocity_from_clean(predicted: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+    """The velocity that leads from x_t to a predicted clean latent: (x̂ − x_t) / (1 − t)."""
+    return (predicted - noisy) / (1 - _expand(time, noisy)).clamp(min=1e-3)
+
+
+def clean_from_velocity(velocity: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+    """Inverse of `velocity_from_clean`."""
+    return noisy + velocity * (1 - _expand(time, noisy))
+
+
+def velocity_loss(predicted_clean: Tensor, clean: Tensor, time: Tensor) -> Tensor:
+    """Mean squared velocity error per item of `time`: |x̂ − x|² / (1 − t)², the divisor bounded from below."""
+    error = (predicted_clean.float() - clean.float()).square().flatten(time.dim()).mean(-1)
+    return error / (1 - time).clamp(min=MIN_REMAINING).square()
+
+
+def euler(
+    predict_clean: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Integrate from noise [B, ...] to clean in `steps` equal steps.
+
+    `predict_clean(x_t, t [B])` gives the network's clean estimate. Yields (x after the step, that estimate); the last x
+    is the result.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; at least 1 is needed")
+    x = noise
+    for step in range(steps):
+        now = torch.full((noise.shape[0],), step / steps, device=noise.device)
+        predicted = predict_clean(x, now).to(x.dtype)
+        # Written as an interpolation towards the estimate: the last step lands on it exactly.
+        x = x + (predicted - x) / (steps - step)
+        yield x, predicted
+
+
+def _expand(time: Tensor, like: Tensor) -> Tensor:
+    return time.reshape(time.shape + (1,) * (like.dim() - time.dim()))

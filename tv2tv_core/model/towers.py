@@ -1,0 +1,74 @@
+"""One layer of a tower: its own norms, projections and feed-forward; attention itself is shared and lives elsewhere."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tv2tv_core.model.config import TextConfig
+
+
+class AdaptedLinear(nn.Linear):
+    """A bias-free linear layer with an optional low-rank addition (LoRA, 2106.09685) that is zero at initialisation."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int = 0) -> None:
+        super().__init__(inputs, outputs, bias=False)
+        self.rank = rank
+        if rank:
+            self.adapter_down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
+            self.adapter_up = nn.Parameter(torch.zeros(outputs, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.linear(x, self.weight)
+        if self.rank:
+            out = out + F.linear(F.linear(x, self.adapter_down.to(x.dtype)), self.adapter_up.to(x.dtype))
+        return out
+
+
+class TowerLayer(nn.Module):
+    """Pre-norm transformer layer without its attention step: `project` before it, `complete` after it.
+
+    Shapes: x [B, S, width]; queries [B, S, heads, head_dim]; keys and values [B, S, kv_heads, head_dim]. Keys come out
+    unrotated, because cached keys are rotated anew for each window. `qk_norm` normalises queries and keys per head.
+    """
+
+    def __init__(self, width: int, ffn: int, geometry: TextConfig, *, qk_norm: bool = False, rank: int = 0) -> None:
+        super().__init__()
+        heads, kv_heads, head_dim, eps = geometry.heads, geometry.kv_heads, geometry.head_dim, geometry.norm_eps
+        self.head_dim = head_dim
+        self.attention_norm = nn.RMSNorm(width, eps)
+        self.query = AdaptedLinear(width, heads * head_dim, rank)
+        self.key = AdaptedLinear(width, kv_heads * head_dim, rank)
+        self.value = AdaptedLinear(width, kv_heads * head_dim, rank)
+        self.output = AdaptedLinear(heads * head_dim, width, rank)
+        self.query_norm = nn.RMSNorm(head_dim, eps) if qk_norm else nn.Identity()
+        self.key_norm = nn.RMSNorm(head_dim, eps) if qk_norm else nn.Identity()
+        self.ffn_norm = nn.RMSNorm(width, eps)
+        self.gate = AdaptedLinear(width, ffn, rank)
+        self.up = AdaptedLinear(width, ffn, rank)
+        self.down = AdaptedLinear(ffn, width, rank)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys, values of x, split into heads, unrotated."""
+        normed = self.attention_norm(x)
+        query, key, value = (
+            layer(normed).unflatten(-1, (-1, self.head_dim)) for layer in (self.query, self.key, self.value)
+        )
+        return self.query_norm(query), self.key_norm(key), value
+
+    def complete(self, x: Tensor, attended: Tensor) -> Tensor:
+        """x after attention [B, S, heads, head_dim] and the feed-forward (SwiGLU)."""
+        x = x + self.output(attended.flatten(-2))
+        normed = self.ffn_norm(x)
+        return x + self.down(F.silu(self.gate(normed)) * self.up(normed))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Grouped-query attention. query [B, Q, heads, d], key and value [B, K, kv_heads, d], mask (True = may look)
+    broadcastable to [B, 1, Q, K]; result [B, Q, heads, d]."""
+    key, value = key.to(query.dtype), value.to(query.dtype)
+    out = F.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask, enable_gqa=True
+    )
+    return out.transpose(1, 2)

@@ -1,0 +1,168 @@
+"""The whole network: towers, stem, plan reader and motion, put together into "predict the next chunk's clean latents"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tv2tv_core.model import flow
+from tv2tv_core.model.config import ModelConfig
+from tv2tv_core.model.mot import Context, MoT, SegmentCache
+from tv2tv_core.model.motion import Motion, MotionNet, PlanReader, warp
+from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
+
+CONDITION = 256  # width of what modulates the stem: flow time and plan summary
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Motion-compensated history of a chunk: warped [B, 3F, H, W] in [-1, 1], trust [B, F, H, W] in [0, 1]."""
+
+    warped: Tensor
+    trust: Tensor
+    motion: Motion
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A noisy chunk on its way through the stem: tokens [B, V, D], and what the way out needs."""
+
+    tokens: Tensor
+    skips: list[Tensor]
+    condition: Tensor
+    noisy: Tensor
+    time: Tensor
+    guide: Guide | None
+
+
+class TV2TV(nn.Module):
+    """TV2TV over one codec's latents. Latents are [B, *config.video.latent_shape], about unit range.
+
+    With motion-compensated history the latents must be frames themselves (frame-major RGB in [-1, 1]).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        video, motion = config.video, config.video.motion
+        channels, frames = video.latent_shape[0], video.chunk_frames
+        self.mot = MoT(config)
+        guide_channels = 0
+        self.reader = self.motion = None
+        if motion is not None:
+            if channels != 3 * frames:
+                raise ValueError(f"motion needs latents of {3 * frames} channels (frames of RGB), not {channels}")
+            self.reader = PlanReader(config.text.width, motion)
+            self.motion = MotionNet(motion, frames)
+            self.plan_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
+            guide_channels = channels + frames
+        self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
+                                            nn.Linear(CONDITION, CONDITION))
+        self.guide_channels = guide_channels
+        inputs = channels + guide_channels
+        if video.stem == "unet":
+            self.stem: UNetStem | LinearStem = UNetStem(
+                inputs, channels, video.patch, video.stem_widths, video.width, CONDITION)
+        else:
+            self.stem = LinearStem(inputs, channels, video.patch, video.width, CONDITION)
+        self.place = nn.Parameter(torch.randn(video.tokens, video.width) * 0.02)
+        self.clean_mark = nn.Parameter(torch.zeros(video.width))
+
+    def settle(self, dtype: torch.dtype) -> TV2TV:
+        """Convert for inference: towers, stem and motion to `dtype`; the small conditioning parts stay in float32."""
+        for part in (self.mot, self.stem, self.motion):
+            if part is not None:
+                part.to(dtype)
+        self.mot.reset_tables()
+        return self
+
+    # Parts, in the order in which a chunk passes them ---------------------------------------------------------------
+
+    @torch.no_grad()
+    def line_states(self, ids: Tensor) -> Tensor:
+        """Text-tower states [B, T, width] of plan lines alone, ids [B, T] padded on the right, for `read`."""
+        motion = self.config.video.motion
+        if motion is None:
+            raise ValueError("this model has no plan reader")
+        return self.mot.run_text(ids, Context(), motion.read_layer)[0]
+
+    def read(self, states: Tensor, valid: Tensor) -> Tensor:
+        """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
+        return self.reader(states, valid)
+
+    def guide(self, last_chunk: Tensor, plan: Tensor) -> Guide:
+        """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come."""
+        frames = last_chunk.unflatten(1, (-1, 3))
+        dtype = self.motion.leave.weight.dtype
+        motion = self.motion(frames[:, -1].to(dtype), frames[:, 0].to(dtype), plan.to(dtype))
+        warped = warp(frames[:, -1], motion.source)
+        return Guide(warped.flatten(1, 2), torch.sigmoid(motion.trust).flatten(1, 2), motion)
+
+    def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:
+        """Noisy latents [B, C, H, W] at flow time [B] into tokens for the tower."""
+        parts = [noisy] if guide is None else [noisy, guide.warped, guide.trust]
+        condition = self.time_condition(time_features(time))
+        if plan is not None:
+            condition = condition + self.plan_condition(plan)
+        dtype = self.stem.enter.weight.dtype
+        condition = condition.to(dtype)
+        tokens, skips = self.stem.down(torch.cat([p.to(dtype) for p in parts], 1), condition)
+        return Draft(tokens + self.place.to(tokens.dtype), skips, condition, noisy, time, guide)
+
+    def finish(self, draft: Draft, tokens: Tensor | None) -> Tensor:
+        """The clean estimate [B, C, H, W], float32, from the tower's tokens (None: the stem by itself)."""
+        out = self.stem.up(tokens, draft.skips, draft.condition).float()
+        if self.config.video.prediction == "velocity":
+            return flow.clean_from_velocity(out, draft.noisy.float(), draft.time)
+        if draft.guide is not None:
+            frames = self.config.video.chunk_frames
+            trust = draft.guide.trust.float().repeat_interleave(out.shape[1] // frames, 1)
+            out = out + trust * draft.guide.warped.float()
+        return out
+
+    def history_tokens(self, clean: Tensor) -> Tensor:
+        """Clean latents [B, C, H, W] as history tokens [B, V, D]: the same way in, at flow time 1, without a guide."""
+        blank = clean.new_zeros(len(clean), self.guide_channels, *clean.shape[2:])
+        condition = self.time_condition(time_features(clean.new_ones(len(clean))))
+        dtype = self.stem.enter.weight.dtype
+        tokens, _ = self.stem.down(torch.cat((clean, blank), 1).to(dtype), condition.to(dtype))
+        return tokens + (self.place + self.clean_mark).to(tokens.dtype)
+
+    # Inference over a context ---------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def denoise(self, noise: Tensor, context: Context, guides: list[Guide | None], plans: list[Tensor | None], *,
+                steps: int, guidance: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Euler steps from noise [1, C, H, W] behind a context that ends with BOF; yields (x, clean estimate).
+
+        guides[0], plans[0] belong to the plan in force; with guidance ≠ 1 guides[1], plans[1] stand for "no plan" and
+        the estimate is unconditional + guidance · (conditional − unconditional).
+        """
+        rows = 2 if guidance != 1.0 else 1
+        see_text = torch.tensor([True, False], device=noise.device) if rows == 2 else None
+        guide = _stack_guides(guides[:rows])
+        plan = None if plans[0] is None else torch.cat(plans[:rows])
+
+        def predict(x: Tensor, time: Tensor) -> Tensor:
+            draft = self.draft(x.expand(rows, -1, -1, -1), time.expand(rows), guide, plan)
+            tokens, _ = self.mot.run_video(draft.tokens, context, see_text=see_text)
+            clean = self.finish(draft, tokens)
+            return clean if rows == 1 else clean[1:] + guidance * (clean[:1] - clean[1:])
+
+        yield from flow.euler(predict, noise, steps)
+
+    @torch.inference_mode()
+    def remember(self, clean: Tensor, context: Context) -> SegmentCache:
+        """The cache that one finished chunk [1, C, H, W] leaves behind, standing at the context's end."""
+        return self.mot.run_video(self.history_tokens(clean), context)[1]
+
+
+def _stack_guides(guides: list[Guide | None]) -> Guide | None:
+    present = [g for g in guides if g is not None]
+    if not present:
+        return None
+    motion = Motion(torch.cat([g.motion.source for g in present]), torch.cat([g.motion.trust for g in present]))
+    return Guide(torch.cat([g.warped for g in present]), torch.cat([g.trust for g in present]), motion)
