@@ -1,0 +1,175 @@
+"""The native backend: what it remembers saves time and never changes a byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.model.tiny import tiny_model
+from tv2tv_core.engine.backend import ActOptions, ThinkOptions, Thought
+from tv2tv_core.engine.control import Control
+from tv2tv_core.engine.events import ChunkDone, Finished
+from tv2tv_core.engine.generate import GenerateRequest, generate
+from tv2tv_core.engine.native import NativeBackend
+from tv2tv_core.errors import Cancelled
+from tv2tv_core.model.codec import PixelCodec
+from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+
+
+class LetterTokenizer:
+    """One id per letter, within the tiny model's vocabulary; the same interface as the real tokenizer."""
+
+    letters = "abcdefghijklmnopqrstuvwxyz ,0123456789"
+
+    def encode(self, text: str) -> list[int]:
+        return [3 + self.letters.index(c) for c in text if c in self.letters]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self.letters[(i - 3) % len(self.letters)] for i in ids)
+
+
+def backend(seed: int = 0) -> NativeBackend:
+    torch.manual_seed(seed)
+    codec = PixelCodec(8, 8, 1).eval()
+    return NativeBackend(tiny_model().requires_grad_(False), codec, LetterTokenizer(), name="tiny", model_hash="0")
+
+
+def start(b: NativeBackend) -> History:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
+    return b.begin("a tiny world", frames)
+
+
+def grow(b: NativeBackend, history: History, chunks: int, plan: tuple[str | None, ...] = ()) -> History:
+    request = GenerateRequest(backend=b, history=history, chunks=chunks, plan=plan, seed=5, steps=2)
+    *_, last = generate(request, Control())
+    assert isinstance(last, Finished) and last.reason == "length"
+    return last.history
+
+
+def told(history: History) -> list[str]:
+    return [s.text if isinstance(s, TextSegment) else s.frames.tobytes() for s in history]
+
+
+def relived(history: History) -> History:
+    """The same story in new nodes, as read from a file: no cache can know it."""
+    node: History | None = None
+    for segment in history:
+        node = History(segment, node, history.prompt)
+    return node
+
+
+def test_fresh_memory_gives_the_same_bytes() -> None:
+    """cached = uncached, far beyond the window (context 4)."""
+    b = backend()
+    half = grow(b, start(b), 7)
+    whole = grow(b, half, 3)
+    assert told(grow(backend(), relived(half), 3)) == told(whole)
+    assert len({c.frames.tobytes() for c in whole.chunks}) == 11  # and every chunk is its own
+
+
+def test_typed_equals_sampled() -> None:
+    """A line that a person types gives the frames that the same line gives when the model writes it."""
+    b = backend()
+    sampled = grow(b, start(b), 4)
+    lines, plan = iter([s.text for s in sampled if isinstance(s, TextSegment)]), []
+    segments = list(sampled)
+    for i, segment in enumerate(segments[1:], 1):
+        if isinstance(segment, ChunkSegment):
+            wrote = isinstance(segments[i - 1], TextSegment)
+            plan.append(next(lines) if wrote else (plan[-1] if plan else None))
+    assert any(plan)
+    typed = grow(backend(), start(backend()), 4, tuple(plan))
+    assert [c.frames.tobytes() for c in typed.chunks] == [c.frames.tobytes() for c in sampled.chunks]
+
+
+def test_a_fork_changes_nothing_before_it() -> None:
+    b = backend()
+    whole = grow(b, start(b), 6)
+    before = told(whole.rewind(3))
+    fork = grow(b, whole.rewind(3), 3, ("jump", "jump", "jump"))
+    assert told(fork)[: len(before)] == before == told(whole)[: len(before)]
+    assert fork.chunks[4].frames.tobytes() != whole.chunks[4].frames.tobytes()
+    assert told(grow(b, whole.rewind(3), 3)) == told(whole)  # and the old future can still be had
+
+
+def test_forgetting_costs_time_not_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    b = backend()
+    whole = grow(b, start(b), 8)
+    monkeypatch.setattr("tv2tv_core.engine.native.REMEMBERED", 5)
+    small = backend()
+    grown = grow(small, start(small), 8)
+    assert len(small._memory) <= 5
+    assert [c.frames.tobytes() for c in grown.chunks] == [c.frames.tobytes() for c in whole.chunks]
+
+
+def test_the_plan_in_force_stays_in_view() -> None:
+    b = backend()
+    history = grow(b, start(b), 7, ("walk", *["walk"] * 6))
+    view = b._window(history.nodes())
+    assert [n.segment.text for n in view if isinstance(n.segment, TextSegment)] == ["walk"]
+    assert sum(isinstance(n.segment, ChunkSegment) for n in view) == b.spec.context - 1
+
+
+def act(b: NativeBackend, history: History, **options: object) -> list:
+    return list(b.act(history, 0, ActOptions(**{"steps": 2, "guidance": 1.0, "seed": 1, **options}), lambda: None))
+
+
+def test_act_follows_its_options() -> None:
+    b = backend()
+    history = start(b).then(TextSegment("run", "person"))
+    made = act(b, history)
+    assert len(made) == 3 and made[:2] == [None, None]
+    frames = made[-1].frames
+    assert frames.shape == (4, 32, 48, 3) and frames.dtype == np.uint8
+    assert np.array_equal(act(b, history)[-1].frames, frames)
+    assert not np.array_equal(act(b, history, seed=2)[-1].frames, frames)
+    assert not np.array_equal(act(b, history, guidance=3.0)[-1].frames, frames)
+    near = act(b, history, guidance=1.0 + 1e-9)[-1].frames  # two rows, same answer
+    assert np.abs(near.astype(int) - frames).max() <= 1
+    previews = act(b, history, previews=True)
+    assert previews[0].shape == (4, 16, 24, 3) and np.array_equal(previews[-1].frames, frames)
+
+
+def test_think_ends_and_is_repeatable() -> None:
+    b = backend()
+    history = start(b)
+
+    def think(seed: int, temperature: float = 1.0) -> list:
+        return list(b.think(history, ThinkOptions(temperature, 1.0, seed), lambda: None))
+
+    runs = [think(seed) for seed in range(6)]
+    assert runs == [think(seed) for seed in range(6)]
+    assert len({str(r) for r in runs}) > 1
+    for run in runs:
+        assert isinstance(run[-1], Thought) and "".join(run[:-1]).split() == (run[-1].line or "").split()
+    assert think(1, 0.0) == think(2, 0.0)
+
+
+def test_cancel_stops_within_a_step() -> None:
+    b = backend()
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) > 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(b.act(start(b), 0, ActOptions(50, 1.0, 1), check))
+    assert len(calls) == 3
+
+
+def test_start_frames_of_any_size_and_number() -> None:
+    b = backend()
+    one = b.begin("", np.full((1, 7, 5, 3), 90, np.uint8)).chunks[0]
+    assert one.frames.shape == (4, 32, 48, 3) and one.index == -1 and one.seed is None
+    many = np.random.default_rng(1).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
+    assert np.array_equal(b.begin("", many).chunks[0].frames, many[-4:])
+
+
+def test_events_report_the_chunk_that_stands() -> None:
+    b = backend()
+    request = GenerateRequest(backend=b, history=start(b), chunks=2, seed=1, steps=2)
+    done = [e for e in generate(request, Control()) if isinstance(e, ChunkDone)]
+    assert [e.index for e in done] == [0, 1] and done[-1].history.chunks[-1] is done[-1].chunk

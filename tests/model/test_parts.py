@@ -1,0 +1,173 @@
+"""Flow, stem, motion and weight files: each part alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.model.tiny import TINY, tiny_model
+from tv2tv_core.errors import StorageError, WeightsError
+from tv2tv_core.model import flow
+from tv2tv_core.model.checkpoint import dequantise, load_weights, quantise, save_weights, sha256
+from tv2tv_core.model.config import ModelConfig
+from tv2tv_core.model.motion import PlanReader, project, warp
+from tv2tv_core.model.stem import LinearStem, UNetStem, coordinates
+from tv2tv_core.model.tv2tv import TV2TV
+
+
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# Flow ---------------------------------------------------------------------------------------------------------------
+
+def test_mix_ends_at_noise_and_clean() -> None:
+    clean, noise = seeded(2, 3, 4, 4), seeded(2, 3, 4, 4, seed=1)
+    assert torch.equal(flow.mix(clean, noise, torch.zeros(2)), noise)
+    assert torch.equal(flow.mix(clean, noise, torch.ones(2)), clean)
+
+
+def test_velocity_of_the_truth_is_clean_minus_noise() -> None:
+    clean, noise, time = seeded(2, 3), seeded(2, 3, seed=1), torch.tensor([0.3, 0.8])
+    noisy = flow.mix(clean, noise, time)
+    velocity = flow.velocity_from_clean(clean, noisy, time)
+    torch.testing.assert_close(velocity, clean - noise, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(flow.clean_from_velocity(velocity, noisy, time), clean)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_euler_with_a_perfect_model_lands_on_the_truth(steps: int) -> None:
+    clean = seeded(1, 3)
+    states = list(flow.euler(lambda x, t: clean, seeded(1, 3, seed=1), steps))
+    assert len(states) == steps
+    torch.testing.assert_close(states[-1][0], clean)
+
+
+def test_velocity_loss_weighs_late_errors_more_but_boundedly() -> None:
+    clean, off = torch.zeros(4, 5), torch.ones(4, 5)
+    loss = flow.velocity_loss(off, clean, torch.tensor([0.0, 0.5, 0.9, 0.999]))
+    torch.testing.assert_close(loss, torch.tensor([1.0, 4.0, 25.0, 25.0]))
+    with pytest.raises(ValueError):
+        list(flow.euler(lambda x, t: x, clean, 0))
+
+
+# Stem ---------------------------------------------------------------------------------------------------------------
+
+def test_stem_without_tower_equals_stem_with_a_fresh_tower() -> None:
+    """The tower joins through a zero projection: putting it in does not disturb a trained stem."""
+    torch.manual_seed(0)
+    stem = UNetStem(4, 3, 8, (8, 16), 24, 32)
+    torch.nn.init.normal_(stem.leave.weight)
+    x, condition = seeded(2, 4, 16, 24), seeded(2, 32)
+    tokens, skips = stem.down(x, condition)
+    assert tokens.shape == (2, 6, 24)
+    alone = stem.up(None, skips, condition)
+    assert alone.shape == (2, 3, 16, 24) and alone.abs().sum() > 0
+    assert torch.equal(stem.up(tokens, skips, condition), alone)
+
+
+def test_token_order_matches_rows_and_columns() -> None:
+    """A change in one corner reaches the tokens of that corner first."""
+    stem = LinearStem(1, 1, 8, 4, 8)
+    x = torch.zeros(1, 1, 16, 24)
+    base, _ = stem.down(x, torch.zeros(1, 8))
+    x[..., 8:, 16:] = 1
+    tokens, skips = stem.down(x, torch.zeros(1, 8))
+    changed = (tokens != base).any(-1)[0]
+    assert changed.tolist() == [False] * 5 + [True]
+    assert stem.up(tokens, skips, torch.zeros(1, 8)).shape == (1, 1, 16, 24)
+
+
+# Motion -------------------------------------------------------------------------------------------------------------
+
+def test_no_motion_is_the_identity() -> None:
+    source = project(torch.zeros(1, 4, 8), 16, 24) * torch.tensor([1.0, 24 / 16])
+    image = torch.rand(1, 3, 16, 24) * 2 - 1
+    torch.testing.assert_close(warp(image, source), image[:, None].expand(-1, 4, -1, -1, -1), atol=1e-5, rtol=0)
+
+
+def test_turning_is_a_projective_motion() -> None:
+    """Turning a 90° camera by θ about the vertical moves image points exactly as eight parameters can say."""
+    angle = math.radians(15)
+    c, s = math.cos(angle), math.sin(angle)
+    parameters = torch.tensor([c, 0, s, 0, 1, 0, -s, 0]) / c - torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0])
+    parameters[4] = 1 / c - 1
+    grid = coordinates(12, 20, torch.zeros(1))[0].permute(1, 2, 0)
+    x, y = grid[..., 0], grid[..., 1]
+    expected = torch.stack(((c * x + s) / (c - s * x), y / (c - s * x)), -1)
+    torch.testing.assert_close(project(parameters, 12, 20), expected)
+
+
+def test_reader_ignores_padding_and_knows_no_plan() -> None:
+    torch.manual_seed(0)
+    reader = PlanReader(32, TINY.video.motion)
+    states = seeded(1, 5, 32)
+    valid = torch.ones(1, 5, dtype=torch.bool)
+    padded = torch.cat((states, 9 * torch.ones(1, 3, 32)), 1)
+    longer = torch.cat((valid, torch.zeros(1, 3, dtype=torch.bool)), 1)
+    torch.testing.assert_close(reader(padded, longer), reader(states, valid))
+    with torch.no_grad():
+        reader.unknown.fill_(7)
+    assert (reader(states, ~valid) == 7).all()
+
+
+def test_untrained_model_repeats_what_it_trusts() -> None:
+    """With a zero output layer the estimate is trust times the last frame: a copy is where learning starts."""
+    torch.manual_seed(0)
+    model = TV2TV(TINY).eval()
+    last = torch.rand(1, 12, 16, 24) * 2 - 1
+    plan = torch.zeros(1, 16)
+    guide = model.guide(last, plan)
+    clean = model.finish(model.draft(seeded(1, 12, 16, 24), torch.zeros(1), guide, plan), None)
+    expected = 0.5 * last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
+    torch.testing.assert_close(clean, expected, atol=1e-5, rtol=0)
+
+
+# Weight files -------------------------------------------------------------------------------------------------------
+
+def test_int8_error_is_below_half_a_step_per_row() -> None:
+    weight = seeded(64, 100) * torch.logspace(-3, 2, 64)[:, None]
+    values, scale = quantise(weight)
+    error = (dequantise(values, scale) - weight).abs().amax(1)
+    assert (error <= weight.abs().amax(1) / 127 * 0.5 + 1e-6).all()
+
+
+def test_weights_survive_a_round_trip(tmp_path: Path) -> None:
+    model = tiny_model()
+    path = tmp_path / "deep" / "w.safetensors"
+    save_weights(path, model.state_dict(), {"model": TINY.to_dict()}, int8=True)
+    tensors, config = load_weights(path, sha256(path))
+    assert ModelConfig.from_dict(config["model"]) == TINY
+    assert tensors.keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert (tensors[name] - value).abs().max() <= value.abs().max() / 127 + 1e-3, name
+    before = path.read_bytes()
+    save_weights(path, model.state_dict(), {"model": TINY.to_dict()}, int8=True)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def test_bad_weight_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError, match="missing"):
+        load_weights(path)
+    save_weights(path, {"a": torch.ones(3)}, {})
+    with pytest.raises(WeightsError, match="altered"):
+        load_weights(path, "0" * 64)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(WeightsError, match="readable"):
+        load_weights(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(WeightsError):
+        load_weights(path)
+
+
+def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "occupied"
+    target.mkdir()
+    (target / "inside").write_text("kept")
+    with pytest.raises(StorageError):
+        save_weights(target, {"a": torch.ones(3)}, {})
+    assert (target / "inside").read_text() == "kept" and len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,1 @@
+"""The one generation loop and the backends behind its protocol."""

@@ -1,0 +1,1 @@
+"""Video, image and caption files in and out."""
