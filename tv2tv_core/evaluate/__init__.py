@@ -1,0 +1,1 @@
+"""Measuring: metrics, comparisons with the true future, benchmarks."""
