@@ -47,7 +47,8 @@ def save_weights(path: Path, tensors: dict[str, Tensor], config: dict[str, Any],
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(out, fresh, metadata={"format": FORMAT, "config": json.dumps(config, sort_keys=True)})
+        # One metadata entry: safetensors writes several in a random order, and the same weights must be the same bytes.
+        save_file(out, fresh, metadata={FORMAT: json.dumps(config, sort_keys=True)})
         os.replace(fresh, path)
     except (OSError, SafetensorError) as error:
         raise StorageError(f"could not write {path} ({error}); free some space or choose another folder") from error
@@ -69,9 +70,9 @@ def load_weights(path: Path, expected_sha256: str | None = None) -> tuple[dict[s
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             raw = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if metadata.get("format") != FORMAT:
-            raise WeightsError(f"{path} holds format {metadata.get('format')!r}, not {FORMAT}; export it anew")
-        config = json.loads(metadata["config"])
+        if FORMAT not in metadata:
+            raise WeightsError(f"{path} is not in format {FORMAT}; export it anew")
+        config = json.loads(metadata[FORMAT])
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise WeightsError(f"{path} is not a readable weight file ({error}); restore or re-export it") from error
     tensors = {}

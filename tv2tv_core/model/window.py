@@ -68,12 +68,40 @@ class WindowOutput:
     text: Tensor
 
 
-def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, train_text: bool) -> WindowOutput:
+@dataclass(frozen=True)
+class TextPrefix:
+    """The lower text layers, which are frozen and see no video, run once: last states [B, S, width] and the rotated
+    keys and values of the layers that video experts look at."""
+
+    hidden: Tensor
+    seen: dict[int, tuple[Tensor, Tensor]]
+
+
+def prefix_depth(mot: MoT) -> int:
+    """How many text layers neither learn nor look at video."""
+    return min(mot.config.video.text_reads_video_from, mot.config.text.adapter_from)
+
+
+@torch.no_grad()
+def run_prefix(mot: MoT, stream: TextStream) -> TextPrefix:
+    """Run the lower text layers of a window; the result serves any number of `run_window` calls on the same text."""
+    tables = rotary.tables(stream.positions, mot.frequency)
+    mask = _text_mask(stream, 0, 0)
+    hidden, seen = mot.embed_tokens(stream.ids), {}
+    for i in range(prefix_depth(mot)):
+        hidden, seen[i] = _text_layer(mot, i, hidden, tables, mask, None)
+    return TextPrefix(hidden, {i: kv for i, kv in seen.items() if mot.config.has_expert(i)})
+
+
+def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, train_text: bool,
+               prefix: TextPrefix | None = None) -> WindowOutput:
     """Run a window: clean tokens [B, N + 1, V, D] of chunks 0 … N and noisy tokens [B, N, V, D] of chunks 1 … N.
 
     `train_text` False runs the text tower without gradients: it is then a fixed reader of the same stream.
     """
+    prefix = prefix or run_prefix(mot, stream)
     chunks, per_chunk = clean.shape[1], clean.shape[2]
+    span = chunks * per_chunk
     x = torch.cat((clean.flatten(1, 2), noisy.flatten(1, 2)), 1)
     offsets = rotary.chunk_positions(0, mot.config.video.grid).to(x.device)
     places = stream.chunk_start[:, :, None, None] + offsets  # [B, N + 1, V, 3]
@@ -81,29 +109,30 @@ def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, tr
     video_tables = rotary.tables(places, mot.frequency)
     text_tables = rotary.tables(stream.positions, mot.frequency)
     text_mask = _text_mask(stream, chunks, per_chunk)
-    hidden = mot.embed_tokens(stream.ids)
-    first_trained = mot.config.text.adapter_from
-    for i, layer in enumerate(mot.text_layers):
+    hidden, first = prefix.hidden, prefix_depth(mot)
+    for i in range(mot.config.text.layers):
         expert = mot.experts[str(i)] if mot.config.has_expert(i) else None
-        video = None
         if expert is not None:
             query, key, value = expert.project(x)
             query, key = rotary.rotate(query, *video_tables), rotary.rotate(key, *video_tables)
-            video = (query, key, value)
-        with nullcontext() if train_text and i >= first_trained else torch.no_grad():
-            text_query, text_key, text_value = layer.project(hidden)
-            text_query = rotary.rotate(text_query, *text_tables)
-            text_key = rotary.rotate(text_key, *text_tables)
-            seen = None
-            if video is not None and mot.reads_video(i):
-                span = chunks * per_chunk
-                seen = (video[1][:, :span], video[2][:, :span])
-            mixed = _attend_text(mot, i, (text_query, text_key, text_value), seen, text_mask)
-            hidden = layer.complete(hidden, mixed)
+        if i < first:
+            text = prefix.seen.get(i)
+        else:
+            with nullcontext() if train_text else torch.no_grad():
+                seen = (key[:, :span], value[:, :span]) if mot.reads_video(i) else None
+                hidden, text = _text_layer(mot, i, hidden, text_tables, text_mask, seen)
         if expert is not None:
-            x = expert.complete(x, _attend_video(stream, video, (text_key, text_value), chunks, per_chunk))
-    split = chunks * per_chunk
-    return WindowOutput(x[:, :split].unflatten(1, (chunks, -1)), x[:, split:].unflatten(1, (chunks - 1, -1)), hidden)
+            x = expert.complete(x, _attend_video(stream, (query, key, value), text, chunks, per_chunk))
+    return WindowOutput(x[:, :span].unflatten(1, (chunks, -1)), x[:, span:].unflatten(1, (chunks - 1, -1)), hidden)
+
+
+def _text_layer(mot: MoT, i: int, hidden: Tensor, tables: tuple[Tensor, Tensor], mask: Tensor,
+                seen: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """One text layer over the whole stream: its states, and its rotated keys and values."""
+    layer = mot.text_layers[i]
+    query, key, value = layer.project(hidden)
+    query, key = rotary.rotate(query, *tables), rotary.rotate(key, *tables)
+    return layer.complete(hidden, _attend_text(mot, i, (query, key, value), seen, mask)), (key, value)
 
 
 def _text_mask(stream: TextStream, chunks: int, per_chunk: int) -> Tensor:
@@ -112,6 +141,8 @@ def _text_mask(stream: TextStream, chunks: int, per_chunk: int) -> Tensor:
     causal = torch.ones(size, size, dtype=torch.bool, device=stream.ids.device).tril()
     text = causal & stream.valid[:, None, :]
     text = text | torch.eye(size, dtype=torch.bool, device=text.device)  # padding sees itself: no empty softmax
+    if not chunks:
+        return text[:, None]
     chunk = torch.arange(chunks, device=text.device).repeat_interleave(per_chunk)
     video = (chunk[None, :] < stream.slot.to(text.device)[:, None]).expand(len(text), -1, -1)
     return torch.cat((text, video), -1)[:, None]

@@ -1,0 +1,1 @@
+"""Training: one trainer, and the tasks that it trains."""

@@ -1,0 +1,81 @@
+"""Recorded episodes as training material: base-resolution frames in memory, motion on disk, lines beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tv2tv_core.data.shards import Episode, load_split, windows
+from tv2tv_core.errors import InputError
+
+LIST = "episodes.json"
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Episodes one behind the other. `frames` uint8 [chunks, 4, 3, 48, 80]; `starts[e]` is episode e's first chunk."""
+
+    episodes: list[Episode]
+    frames: Tensor
+    starts: np.ndarray
+    lines: list[str]
+
+    @staticmethod
+    def load(root: Path, split: str, run_dir: Path | None = None, limit: int = 0) -> Footage:
+        """Load a split. With `run_dir`, the list of episodes is pinned there at the first start, so that a resumed run
+        sees the same samples although recording went on. Raises InputError when there is nothing."""
+        episodes = load_split(root, split)
+        if run_dir is not None:
+            episodes = _pinned(episodes, run_dir / f"{split}-{LIST}")
+        episodes = episodes[:limit] if limit else episodes
+        if not episodes:
+            raise InputError(f"no recorded episodes under {root / split}; run `python3 launch.py record` first")
+        frames = torch.cat([shrink(np.asarray(episode.frames)) for episode in episodes])
+        counts = [len(episode) for episode in episodes]
+        starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+        lines = [line for episode in episodes for line in episode.lines]
+        return Footage(episodes, frames, starts, lines)
+
+    def windows(self, length: int) -> np.ndarray:
+        """First chunks, counted over all episodes, of windows of `length` chunks that cross no cut."""
+        return np.array([self.starts[e] + first for e, first in windows(self.episodes, length)], dtype=np.int64)
+
+    def latents(self, index: np.ndarray | Tensor) -> Tensor:
+        """Base pixels in [-1, 1], float32 [..., 12, 48, 80], of chunks counted over all episodes."""
+        index = torch.as_tensor(index)
+        return self.frames[index].flatten(-4, -3).float().div(127.5).sub(1)
+
+    def motion(self, index: np.ndarray) -> Tensor:
+        """True motion float32 [B, 4, 3, 48, 80]: dx, dy in base pixels towards the source, and visibility."""
+        owner = np.searchsorted(self.starts, index, side="right") - 1
+        found = [self.episodes[e].motion[i - self.starts[e]] for e, i in zip(owner, index, strict=True)]
+        return torch.from_numpy(np.stack(found).astype(np.float32))
+
+    def prompt(self, index: int) -> str:
+        """The meta-prompt of the episode that holds a chunk."""
+        return self.episodes[int(np.searchsorted(self.starts, index, side="right")) - 1].meta_prompt
+
+
+def shrink(frames: np.ndarray) -> Tensor:
+    """uint8 [n, 4, 96, 160, 3] → uint8 [n, 4, 3, 48, 80] by exact area averaging (rounded)."""
+    wide = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).to(torch.int16)
+    total = wide[..., ::2, ::2] + wide[..., 1::2, ::2] + wide[..., ::2, 1::2] + wide[..., 1::2, 1::2]
+    return ((total + 2) // 4).to(torch.uint8)
+
+
+def _pinned(episodes: list[Episode], path: Path) -> list[Episode]:
+    names = {episode.folder.name: episode for episode in episodes}
+    if path.exists():
+        wanted = json.loads(path.read_text())
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise InputError(f"episode {missing[0]} of this run is gone; put it back or start a new run folder")
+        return [names[name] for name in wanted]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(sorted(names)))
+    return [names[name] for name in sorted(names)]

@@ -1,0 +1,46 @@
+"""The terms of the training objective beyond flow matching: true motion, trust, and naming the action."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tv2tv_core.model.tv2tv import Guide
+
+TRUST_PRICE = 0.12  # mean absolute error (frames in [-1, 1]) at which a warped pixel stops being worth trusting
+ROUNDING = 0.01  # half-way point of the robust motion loss, in half image widths
+
+
+def motion_terms(guide: Guide, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
+    """Losses of a predicted motion.
+
+    target [B, 3F, H, W]: the true chunk; true_motion [B, F, 3, H, W] in pixels with visibility. `flow` is the robust
+    distance to the true source where it is visible, `photometric` the error of the warped frames, priced by trust.
+    """
+    rows, columns = target.shape[-2:]
+    source = guide.motion.source
+    grid_y, grid_x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    true_x = (grid_x.to(target) + true_motion[:, :, 0]) / (columns - 1) * 2 - 1
+    true_y = (grid_y.to(target) + true_motion[:, :, 1]) / (rows - 1) * 2 - 1
+    distance = ((source[..., 0] - true_x) ** 2 + ((source[..., 1] - true_y) * rows / columns) ** 2 + ROUNDING**2).sqrt()
+    visible = true_motion[:, :, 2]
+    flow = ((distance - ROUNDING) * visible).sum() / visible.sum().clamp(min=1)
+    error = (guide.warped - target).abs().unflatten(1, (-1, 3)).mean(2)
+    trust = guide.trust
+    photometric = (trust * error.detach() + TRUST_PRICE * (1 - trust)).mean() + (trust.detach() * error).mean()
+    return {"flow": flow, "photometric": photometric, "trusted": trust.detach().mean(),
+            "warped_error": error.detach().mean()}
+
+
+def naming_loss(named: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """Mean squared error of the reader's named action [B, features] over rows whose plan is known."""
+    return ((named - wanted) ** 2).mean(1)[known].sum() / known.sum().clamp(min=1)
+
+
+def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, frame: Tensor) -> Tensor:
+    """LPIPS of one frame per chunk, chosen by `frame` [B]; predicted and target [B, 3F, H, W]."""
+    rows = torch.arange(len(frame), device=predicted.device)
+    a = predicted.unflatten(1, (-1, 3))[rows, frame]
+    b = target.unflatten(1, (-1, 3))[rows, frame]
+    return net(F.interpolate(a, scale_factor=2.0, mode="bilinear"), F.interpolate(b, scale_factor=2.0, mode="bilinear"))

@@ -1,0 +1,100 @@
+"""What `launch.py train` does: build one stage's model and task, run the trainer, export weights."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tv2tv_core.errors import InputError
+from tv2tv_core.model.checkpoint import load_weights, save_weights
+from tv2tv_core.model.config import ModelConfig
+from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
+from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.train import codec_task, run_state
+from tv2tv_core.train.stem_task import StemConfig, StemTask
+from tv2tv_core.train.trainer import Outcome, TrainConfig, Trainer
+from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
+
+STAGES = ("codec", "stem", "tv2tv")
+# What each stage starts from; every value can be overridden on the command line.
+TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
+    "stem": {"lr": 8e-4, "bf16": True, "cooldown": 0.2, "ema": 0.998, "validate_every": 500},
+    "tv2tv": {"lr": 6e-4, "bf16": True, "cooldown": 0.3, "ema": 0.998, "validate_every": 250},
+}
+
+
+def pretrained_model(config: ModelConfig) -> TV2TV:
+    """A model with fresh video side and the pretrained text tower, frozen parts in bfloat16."""
+    torch.manual_seed(0)
+    model = TV2TV(config)
+    load_text_tower(model.mot)
+    for name, parameter in model.mot.named_parameters():
+        if is_text_tower(name, parameter):
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model
+
+
+def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcome:
+    """Train (or resume) one stage in `run_dir` on recordings under `data`.
+
+    overrides: `trainer.key=value` for the trainer, `key=value` for the stage, `init=RUN` to start from another run's
+    averaged weights. Raises InputError for an unknown stage or key.
+    """
+    if stage not in STAGES:
+        raise InputError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
+    given = _parse(overrides)
+    init = given.pop("init", None)
+    settings = {**TRAINER_DEFAULTS[stage], **given.pop("trainer", {})}
+    if "betas" in settings:
+        settings["betas"] = tuple(settings["betas"])
+    trainer_config = _fill(TrainConfig, settings, f"{stage} trainer")
+    if trainer_config.threads:
+        torch.set_num_threads(trainer_config.threads)
+    if stage == "codec":
+        task = codec_task.build(given, data, run_dir)
+    else:
+        model = pretrained_model(ModelConfig())
+        if stage == "stem":
+            task = StemTask(model, _fill(StemConfig, given, "stem"), data, run_dir)
+        else:
+            task = WindowTask(model, _fill(WindowConfig, given, "tv2tv"), data, run_dir)
+    return Trainer(task, trainer_config, run_dir, Path(init) if init else None).run()
+
+
+def export(run_dir: Path, out: Path, base: Path | None = None) -> int:
+    """Write a run's averaged weights as an 8-bit weight file without the pretrained text tower; returns its bytes.
+
+    `base`: an earlier weight file or run whose entries fill what this run did not train.
+    """
+    config = ModelConfig()
+    model = TV2TV(config)
+    tensors: dict[str, torch.Tensor] = {}
+    if base is not None:
+        tensors |= load_weights(base)[0] if base.is_file() else run_state.ema_of(base)
+    tensors |= run_state.ema_of(run_dir)
+    own = {name: value for name, value in model.state_dict().items()
+           if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))}
+    complete = {name: tensors.get(name, value) for name, value in own.items()}
+    save_weights(out, complete, {"model": config.to_dict()}, int8=True)
+    return out.stat().st_size
+
+
+def _parse(overrides: list[str]) -> dict[str, Any]:
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=False)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise InputError(f"could not read {' '.join(overrides)!r} ({error}); write key=value") from error
+    return dict(parsed)
+
+
+def _fill(kind: type, values: dict[str, Any], what: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"{what} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return replace(kind(), **values) if kind is not TrainConfig else kind(**values)

@@ -1,0 +1,172 @@
+"""First stage: motion, plan reader and U-Net stem learn to make the next chunk from the last one, without the towers.
+
+A hundred times cheaper per sample than whole windows; the second stage (`tv2tv_task.py`) puts the towers in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tv2tv_core.evaluate.lpips import Lpips
+from tv2tv_core.media.sheet import contact_sheet
+from tv2tv_core.model import flow
+from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.train.footage import Footage
+from tv2tv_core.train.lines import LineTable
+from tv2tv_core.train.losses import motion_terms, naming_loss, perceptual_loss
+from tv2tv_core.train.trainer import ParameterGroup, all_parameters
+
+SHEET_CHUNKS = 8
+
+
+@dataclass(frozen=True)
+class StemConfig:
+    """What a stem step is made of.
+
+    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`); `rollout`: up to
+    how many chunks of the model's own making stand between truth and target; weights scale the terms of the loss.
+    """
+
+    batch: int = 8
+    flip: float = 0.5
+    history_noise: float = 0.2
+    rollout: int = 0
+    rollout_steps: int = 2
+    plan_dropout: float = 0.1
+    paraphrases: int = 3
+    flow_weight: float = 4.0
+    photometric_weight: float = 1.0
+    naming_weight: float = 0.3
+    perceptual_weight: float = 0.2
+
+
+class StemTask:
+    """The task for the trainer; see StemConfig."""
+
+    name = "stem"
+
+    def __init__(self, model: TV2TV, config: StemConfig, data: Path, run_dir: Path) -> None:
+        self.model, self.config = model, config
+        self.samples_per_micro = config.batch
+        self.train = Footage.load(data, "train", run_dir)
+        self.held_out = Footage.load(data, "heldout", run_dir)
+        self.lines = LineTable(model, self.train.lines + self.held_out.lines, config.paraphrases)
+        self.starts = self.train.windows(config.rollout + 2)
+        trained = (model.reader, model.motion, model.plan_condition, model.time_condition, model.stem)
+        model.requires_grad_(False)
+        for part in trained:
+            part.requires_grad_(True)
+        self.lpips = Lpips() if config.perceptual_weight else None
+
+    def modules(self) -> nn.Module:
+        """The model; only the parts of this stage require gradients."""
+        return self.model
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """One group: everything that requires gradients."""
+        return all_parameters(self.model)
+
+    def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Plan summaries [B, P] of lines, the wanted features, and which rows know their plan."""
+        states, valid, wanted = self.lines.of(self.lines.choose(lines, spoken))
+        known = torch.ones(len(lines), dtype=torch.bool) if hidden is None else ~hidden
+        device = next(self.model.parameters()).device
+        valid = valid & known[:, None]
+        return self.model.read(states.to(device), valid.to(device)), wanted.to(device), known.to(device)
+
+    @torch.no_grad()
+    def advance(self, last: Tensor, plan: Tensor, noise: Tensor, steps: int) -> Tensor:
+        """One chunk after `last` [B, C, H, W] by the stem alone."""
+        guide = self.model.guide(last, plan)
+
+        def predict(x: Tensor, time: Tensor) -> Tensor:
+            return self.model.finish(self.model.draft(x, time, guide, plan), None)
+
+        *_, (x, _) = flow.euler(predict, noise, steps)
+        return x.clamp(-1, 1)
+
+    def loss(self, step: int, micro: int, rng: torch.Generator, numpy_rng: np.random.Generator
+             ) -> tuple[Tensor, dict[str, float]]:
+        """Motion, flow-matching and naming loss of a batch of single transitions."""
+        config, size = self.config, self.config.batch
+        device = next(self.model.parameters()).device
+        at = numpy_rng.choice(self.starts, size)
+        depth = int(numpy_rng.integers(0, config.rollout + 1))
+        last = self.train.latents(at).to(device)
+        for k in range(1, depth + 1):
+            plan, _, _ = self.plan([self.train.lines[i] for i in at + k], torch.rand(size, generator=rng))
+            noise = torch.randn(last.shape, generator=rng).to(device)
+            last = self.advance(last, plan, noise, config.rollout_steps).float()
+        at = at + depth + 1
+        target, true_motion = self.train.latents(at).to(device), self.train.motion(at).to(device)
+        flipped = (torch.rand(size, 1, 1, 1, generator=rng) < config.flip).float()
+        sigma = torch.rand(size, 1, 1, 1, generator=rng) * config.history_noise * flipped
+        last = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
+        hidden = torch.rand(size, generator=rng) < config.plan_dropout
+        plan, wanted, known = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), hidden)
+        guide = self.model.guide(last, plan)
+        terms = motion_terms(guide, target, true_motion)
+        named = naming_loss(self.model.reader.name_action(plan).float(), wanted, known)
+        time = flow.sample_times((size,), rng, device)
+        noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(device), time)
+        still = type(guide)(guide.warped.detach(), guide.trust.detach(), guide.motion)
+        clean = self.model.finish(self.model.draft(noisy, time, still, plan), None)
+        velocity = flow.velocity_loss(clean, target, time).mean()
+        total = (velocity + config.flow_weight * terms["flow"] + config.photometric_weight * terms["photometric"]
+                 + config.naming_weight * named)
+        logged = {"velocity": velocity.detach(), "naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
+        if self.lpips is not None:
+            frame = torch.randint(0, 4, (size,), generator=rng).to(device)
+            perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
+            total = total + config.perceptual_weight * perceptual
+            logged["perceptual"] = perceptual.detach()
+        return total, logged
+
+    def _roll(self, first: np.ndarray, chunks: int, lines: list[list[str]] | None = None) -> Tensor:
+        """Roll-outs [B, chunks, C, H, W] from held-out chunks under the true (or given) lines."""
+        last, out = self.held_out.latents(first), []
+        for k in range(1, chunks + 1):
+            asked = lines[k - 1] if lines else [self.held_out.lines[i] for i in first + k]
+            plan, _, _ = self.plan(asked, torch.zeros(len(first)))
+            noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k))
+            last = self.advance(last, plan, noise, 4)
+            out.append(last)
+        return torch.stack(out, 1)
+
+    def validate(self, step: int) -> dict[str, float]:
+        """One-chunk errors on held-out moments: mean absolute, of the model and of repeating the last frame."""
+        first = self.held_out.windows(2)[::23][:48]
+        rolled = self._roll(first, 1)[:, 0]
+        truth, last = self.held_out.latents(first + 1), self.held_out.latents(first)[:, -3:].repeat(1, 4, 1, 1)
+        values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item()}
+        if self.lpips is not None:
+            pick = torch.full((len(first),), 3)
+            values["model_lpips"] = perceptual_loss(self.lpips, rolled, truth, pick).mean().item()
+            values["repeat_lpips"] = perceptual_loss(self.lpips, last, truth, pick).mean().item()
+        return values
+
+    def sample_sheet(self, step: int) -> np.ndarray:
+        """Truth above roll-out for four held-out moments, then four instructed roll-outs from one of them."""
+        first = self.held_out.windows(SHEET_CHUNKS + 1)
+        first = first[:: max(1, len(first) // 4)][:4]
+        truth = torch.stack([self.held_out.latents(first + k) for k in range(SHEET_CHUNKS + 1)], 1)
+        rolled = torch.cat((truth[:, :1], self._roll(first, SHEET_CHUNKS)), 1)
+        rows = []
+        for b in range(len(first)):
+            rows += [(f"truth {b}", to_frames(truth[b])), (f"roll-out {b}", to_frames(rolled[b]))]
+        asked = ["stand, turn left 15", "stand, turn right 15", "run forward", "walk strafe left", "stand, fire"]
+        same = np.repeat(first[:1], len(asked))
+        steered = self._roll(same, SHEET_CHUNKS, [asked] * SHEET_CHUNKS)
+        rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(asked, steered, strict=True)]
+        return contact_sheet(rows, every=4, scale=1)
+
+
+def to_frames(latents: Tensor) -> np.ndarray:
+    """Base-pixel latents [n, 12, 48, 80] in [-1, 1] as uint8 [4n, 48, 80, 3]."""
+    frames = latents.unflatten(1, (-1, 3)).flatten(0, 1)
+    return ((frames.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

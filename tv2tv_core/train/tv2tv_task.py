@@ -1,0 +1,235 @@
+"""Second stage: whole windows through both towers, λ_text · cross-entropy + λ_video · velocity error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tv2tv_core.evaluate.lpips import Lpips
+from tv2tv_core.model import flow, rotary
+from tv2tv_core.model.smollm2 import Tokenizer
+from tv2tv_core.model.tv2tv import TV2TV, Guide
+from tv2tv_core.model.window import TextPrefix, TextStream, lay_out, run_prefix, run_window
+from tv2tv_core.train.footage import Footage
+from tv2tv_core.train.lines import LineTable
+from tv2tv_core.train.losses import perceptual_loss
+from tv2tv_core.train.trainer import ParameterGroup
+
+NOT_ASKED = -100
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """What a window step is made of.
+
+    `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
+    whose history is the model's own two-step prediction; other names as in StemConfig.
+    """
+
+    batch: int = 2
+    text_weight: float = 0.3
+    video_weight: float = 1.0
+    perceptual_weight: float = 0.2
+    text_lr: float = 1.0
+    flip: float = 0.5
+    history_noise: float = 0.2
+    own_history: float = 0.3
+    plan_dropout: float = 0.1
+    spoken: float = 0.3
+    paraphrases: int = 3
+
+
+@dataclass(frozen=True)
+class Window:
+    """One batch: latents [B, N + 1, C, H, W], plan summaries [B * N, P], and the text around them."""
+
+    latents: Tensor
+    plan: Tensor
+    stream: TextStream
+    prefix: TextPrefix
+
+
+class WindowTask:
+    """The task for the trainer; see WindowConfig. Motion and plan reader stay as the first stage left them."""
+
+    name = "tv2tv"
+
+    def __init__(self, model: TV2TV, config: WindowConfig, data: Path, run_dir: Path) -> None:
+        self.model, self.config = model, config
+        self.chunks = model.config.context - 1  # predicted ones; one more stands before them
+        self.samples_per_micro = config.batch * self.chunks
+        self.train = Footage.load(data, "train", run_dir)
+        self.held_out = Footage.load(data, "heldout", run_dir)
+        self.lines = LineTable(model, self.train.lines + self.held_out.lines, config.paraphrases)
+        self.starts = self.train.windows(self.chunks + 1)
+        self.tokenizer = Tokenizer.load()
+        self.lpips = Lpips() if config.perceptual_weight else None
+        self._choose_trained()
+
+    def _choose_trained(self) -> None:
+        model = self.model.requires_grad_(False)
+        for part in (model.stem, model.time_condition, model.plan_condition, model.mot.experts):
+            part.requires_grad_(True)
+        model.place.requires_grad_(True)
+        model.clean_mark.requires_grad_(True)
+        self.text_side: list[nn.Parameter] = []
+        if self.config.text_weight:
+            mot = model.mot
+            adapters = [p for name, p in mot.text_layers.named_parameters() if "adapter_" in name]
+            self.text_side = [*adapters, mot.special_out, mot.video_gate]
+            for parameter in self.text_side:
+                parameter.requires_grad_(True)
+
+    def modules(self) -> nn.Module:
+        """The model; only the parts of this stage require gradients."""
+        return self.model
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The video side, and the light adaptation of the text side at its own rate."""
+        chosen = {id(p) for p in self.text_side}
+        video = [p for p in self.model.parameters() if p.requires_grad and id(p) not in chosen]
+        return [ParameterGroup(video), ParameterGroup(self.text_side, self.config.text_lr, decay=False)]
+
+    def window(self, footage: Footage, first: np.ndarray, rng: torch.Generator, *, canonical: bool = False) -> Window:
+        """Latents, plan summaries and text of windows that start at chunks `first` [B]."""
+        device = next(self.model.parameters()).device
+        span = first[:, None] + np.arange(self.chunks + 1)
+        visible = torch.rand(len(first), generator=rng) >= (0 if canonical else self.config.plan_dropout)
+        slots, targets, wordings = [], [], []
+        for row in span:
+            parts = self._text(footage, row, 0.0 if canonical else self.config.spoken, rng)
+            slots.append(parts[0])
+            targets.append(parts[1])
+            wordings += parts[2]
+        stream = lay_out(slots, targets, rotary.chunk_advance(self.model.config.video.grid), visible)
+        stream = TextStream(*(getattr(stream, n).to(device) for n in TextStream.__dataclass_fields__))
+        states, valid, _ = self.lines.of(torch.tensor(wordings))
+        valid = valid & visible.repeat_interleave(self.chunks)[:, None]
+        plan = self.model.read(states.to(device), valid.to(device))
+        return Window(footage.latents(span).to(device), plan, stream, run_prefix(self.model.mot, stream))
+
+    def _text(self, footage: Footage, chunks: np.ndarray, spoken: float, rng: torch.Generator
+              ) -> tuple[list[list[int]], list[list[int]], list[int]]:
+        """Slots and targets of one window, and the wording in force for each predicted chunk."""
+        text = self.model.config.text
+        prompt = [Tokenizer.bos, *self.tokenizer.encode(footage.prompt(chunks[0]) + "\n")]
+        slots, targets, wordings = [[*prompt, text.bof]], [[NOT_ASKED] * (len(prompt) + 1)], []
+        in_force = None
+        for index in chunks[1:]:
+            line = footage.lines[index]
+            if line == in_force:
+                slots.append([text.eof, text.bof])
+                targets.append([text.bof, NOT_ASKED])
+                wordings.append(wordings[-1])
+                continue
+            in_force = line
+            chance = torch.rand(2, generator=rng)
+            person = bool(chance[0] < spoken)
+            wording = int(self.lines.choose([line], 0.5 + chance[1:] / 2 if person else torch.zeros(1))[0])
+            ids = self.lines.ids[wording]
+            slots.append([text.eof, *ids, text.bof])
+            # A person's wording is read, never learnt to be written; that the line ends there is still asked.
+            targets.append([*([NOT_ASKED] * len(ids) if person else ids), text.bof, NOT_ASKED])
+            wordings.append(wording)
+        return slots, targets, wordings
+
+    def predict(self, window: Window, history: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Clean estimates [B * N, C, H, W] of noisy latents of that shape at time [B * N], given history
+        [B, N + 1, C, H, W]; and the text tower's last states [B, S, width]."""
+        batch = history.shape[0]
+        with torch.no_grad():
+            guide: Guide | None = None
+            if self.model.motion is not None:
+                guide = self.model.guide(history[:, :-1].flatten(0, 1), window.plan)
+        draft = self.model.draft(noisy, time, guide, window.plan)
+        clean = self.model.history_tokens(history.flatten(0, 1)).unflatten(0, (batch, -1))
+        out = run_window(self.model.mot, window.stream, clean, draft.tokens.unflatten(0, (batch, -1)).to(clean.dtype),
+                         train_text=bool(self.config.text_weight), prefix=window.prefix)
+        return self.model.finish(draft, out.noisy.flatten(0, 1)), out.text
+
+    @torch.no_grad()
+    def own_history(self, window: Window, noise: Tensor) -> Tensor:
+        """The model's own two-step predictions from true history, behind the true first chunk."""
+        def ask(x: Tensor, time: Tensor) -> Tensor:
+            return self.predict(window, window.latents, x, time)[0]
+
+        *_, (made, _) = flow.euler(ask, noise, 2)
+        made = made.clamp(-1, 1).unflatten(0, (len(window.latents), -1))
+        return torch.cat((window.latents[:, :1], made), 1)
+
+    def loss(self, step: int, micro: int, rng: torch.Generator, numpy_rng: np.random.Generator
+             ) -> tuple[Tensor, dict[str, float]]:
+        """λ_text · CE + λ_video · (velocity error + perceptual error) of a batch of windows."""
+        config = self.config
+        window = self.window(self.train, numpy_rng.choice(self.starts, config.batch), rng)
+        target = window.latents[:, 1:].flatten(0, 1)
+        device = target.device
+        noise = torch.randn(target.shape, generator=rng).to(device)
+        history = window.latents
+        if numpy_rng.random() < config.own_history:
+            history = self.own_history(window, torch.randn(target.shape, generator=rng).to(device)).float()
+        size = history.shape[:2]
+        flipped = (torch.rand(*size, 1, 1, 1, generator=rng) < config.flip).float()
+        sigma = torch.rand(*size, 1, 1, 1, generator=rng) * config.history_noise * flipped
+        history = history + (sigma * torch.randn(history.shape, generator=rng)).to(device)
+        time = flow.sample_times((len(target),), rng, device)
+        clean, text = self.predict(window, history, flow.mix(target, noise, time), time)
+        velocity = flow.velocity_loss(clean, target, time).mean()
+        total, logged = config.video_weight * velocity, {"velocity": velocity.detach()}
+        if self.lpips is not None:
+            frame = torch.randint(0, 4, (len(target),), generator=rng).to(device)
+            perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
+            total = total + config.perceptual_weight * perceptual
+            logged["perceptual"] = perceptual.detach()
+        if config.text_weight:
+            named = self._text_loss(text, window.stream)
+            total = total + config.text_weight * named
+            logged["text"] = named.detach()
+        return total, logged
+
+    def _text_loss(self, hidden: Tensor, stream: TextStream) -> Tensor:
+        asked = stream.targets != NOT_ASKED
+        return F.cross_entropy(self.model.mot.logits(hidden[asked]), stream.targets[asked])
+
+    def _held_out(self, count: int) -> tuple[Window, Tensor]:
+        first = self.held_out.windows(self.chunks + 1)
+        first = first[:: max(1, len(first) // count)][:count]
+        window = self.window(self.held_out, first, torch.Generator().manual_seed(1), canonical=True)
+        noise = torch.randn(window.latents[:, 1:].flatten(0, 1).shape, generator=torch.Generator().manual_seed(2))
+        return window, noise.to(window.latents.device)
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Held-out: one-chunk errors from true history, of the model and of repeating the last frame; text loss."""
+        window, noise = self._held_out(6)
+        target = window.latents[:, 1:].flatten(0, 1)
+        made = self.own_history(window, noise)[:, 1:].flatten(0, 1)
+        last = window.latents[:, :-1].flatten(0, 1)[:, -3:].repeat(1, 4, 1, 1)
+        half = torch.full((len(target),), 0.5, device=target.device)
+        clean, text = self.predict(window, window.latents, flow.mix(target, noise, half), half)
+        values = {
+            "model_l1": (made - target).abs().mean().item(), "repeat_l1": (last - target).abs().mean().item(),
+            "half_velocity": flow.velocity_loss(clean, target, half).mean().item(),
+            "text": self._text_loss(text, window.stream).item(),
+        }
+        if self.lpips is not None:
+            pick = torch.full((len(target),), 3)
+            values["model_lpips"] = perceptual_loss(self.lpips, made, target, pick).mean().item()
+            values["repeat_lpips"] = perceptual_loss(self.lpips, last, target, pick).mean().item()
+        return values
+
+    def sample_sheet(self, step: int) -> np.ndarray | None:
+        """Truth above one-chunk predictions from true history, for held-out windows."""
+        from tv2tv_core.media.sheet import contact_sheet
+        from tv2tv_core.train.stem_task import to_frames
+
+        window, noise = self._held_out(6)
+        made = self.own_history(window, noise)
+        rows = []
+        for b in range(len(made)):
+            rows += [(f"truth {b}", to_frames(window.latents[b])), (f"predicted {b}", to_frames(made[b]))]
+        return contact_sheet(rows, every=4, scale=1)
