@@ -35,7 +35,7 @@ class Footage:
         episodes = episodes[:limit] if limit else episodes
         if not episodes:
             raise InputError(f"no recorded episodes under {root / split}; run `python3 launch.py record` first")
-        frames = torch.cat([shrink(np.asarray(episode.frames)) for episode in episodes])
+        frames = torch.cat([shrink(episode.frames) for episode in episodes])
         counts = [len(episode) for episode in episodes]
         starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
         lines = [line for episode in episodes for line in episode.lines]
@@ -63,7 +63,7 @@ class Footage:
 
 def shrink(frames: np.ndarray) -> Tensor:
     """uint8 [n, 4, 96, 160, 3] → uint8 [n, 4, 3, 48, 80] by exact area averaging (rounded)."""
-    wide = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).to(torch.int16)
+    wide = torch.from_numpy(np.array(frames)).permute(0, 1, 4, 2, 3).to(torch.int16)
     total = wide[..., ::2, ::2] + wide[..., 1::2, ::2] + wide[..., ::2, 1::2] + wide[..., 1::2, 1::2]
     return ((total + 2) // 4).to(torch.uint8)
 

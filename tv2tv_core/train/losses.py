@@ -1,4 +1,4 @@
-"""The terms of the training objective beyond flow matching: true motion, trust, and naming the action."""
+"""The terms of the training objective beyond flow matching: true motion, trust, perception."""
 
 from __future__ import annotations
 
@@ -31,11 +31,6 @@ def motion_terms(guide: Guide, target: Tensor, true_motion: Tensor) -> dict[str,
     photometric = (trust * error.detach() + TRUST_PRICE * (1 - trust)).mean() + (trust.detach() * error).mean()
     return {"flow": flow, "photometric": photometric, "trusted": trust.detach().mean(),
             "warped_error": error.detach().mean()}
-
-
-def naming_loss(named: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
-    """Mean squared error of the reader's named action [B, features] over rows whose plan is known."""
-    return ((named - wanted) ** 2).mean(1)[known].sum() / known.sum().clamp(min=1)
 
 
 def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, frame: Tensor) -> Tensor:

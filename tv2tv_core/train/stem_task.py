@@ -10,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.media.sheet import contact_sheet
 from tv2tv_core.model import flow
-from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.lines import LineTable
-from tv2tv_core.train.losses import motion_terms, naming_loss, perceptual_loss
+from tv2tv_core.train.losses import motion_terms, perceptual_loss
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
 
 SHEET_CHUNKS = 8
+SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "walk strafe left", "stand, fire")
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,12 @@ class StemConfig:
 
     `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`); `rollout`: up to
     how many chunks of the model's own making stand between truth and target; weights scale the terms of the loss.
+    Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there is no point in
+    repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those of the batch.
     """
 
+    denoise_from: int = 0
+    naming_batch: int = 64
     batch: int = 8
     flip: float = 0.5
     history_noise: float = 0.2
@@ -55,7 +61,7 @@ class StemTask:
         self.samples_per_micro = config.batch
         self.train = Footage.load(data, "train", run_dir)
         self.held_out = Footage.load(data, "heldout", run_dir)
-        self.lines = LineTable(model, self.train.lines + self.held_out.lines, config.paraphrases)
+        self.lines = LineTable(model, [*self.train.lines, *self.held_out.lines, *SHEET_LINES], config.paraphrases)
         self.starts = self.train.windows(config.rollout + 2)
         trained = (model.reader, model.motion, model.plan_condition, model.time_condition, model.stem)
         model.requires_grad_(False)
@@ -71,13 +77,13 @@ class StemTask:
         """One group: everything that requires gradients."""
         return all_parameters(self.model)
 
-    def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Plan summaries [B, P] of lines, the wanted features, and which rows know their plan."""
-        states, valid, wanted = self.lines.of(self.lines.choose(lines, spoken))
-        known = torch.ones(len(lines), dtype=torch.bool) if hidden is None else ~hidden
+    def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Plan summaries [B, P] of canonical lines in the wordings that `spoken` chooses; `hidden` rows know no plan."""
+        states, valid, _ = self.lines.of(self.lines.choose(lines, spoken))
+        if hidden is not None:
+            valid = valid & ~hidden[:, None]
         device = next(self.model.parameters()).device
-        valid = valid & known[:, None]
-        return self.model.read(states.to(device), valid.to(device)), wanted.to(device), known.to(device)
+        return self.model.read(states.to(device), valid.to(device))
 
     @torch.no_grad()
     def advance(self, last: Tensor, plan: Tensor, noise: Tensor, steps: int) -> Tensor:
@@ -99,7 +105,7 @@ class StemTask:
         depth = int(numpy_rng.integers(0, config.rollout + 1))
         last = self.train.latents(at).to(device)
         for k in range(1, depth + 1):
-            plan, _, _ = self.plan([self.train.lines[i] for i in at + k], torch.rand(size, generator=rng))
+            plan = self.plan([self.train.lines[i] for i in at + k], torch.rand(size, generator=rng))
             noise = torch.randn(last.shape, generator=rng).to(device)
             last = self.advance(last, plan, noise, config.rollout_steps).float()
         at = at + depth + 1
@@ -108,31 +114,46 @@ class StemTask:
         sigma = torch.rand(size, 1, 1, 1, generator=rng) * config.history_noise * flipped
         last = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
         hidden = torch.rand(size, generator=rng) < config.plan_dropout
-        plan, wanted, known = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), hidden)
+        plan = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), hidden)
         guide = self.model.guide(last, plan)
         terms = motion_terms(guide, target, true_motion)
-        named = naming_loss(self.model.reader.name_action(plan).float(), wanted, known)
-        time = flow.sample_times((size,), rng, device)
-        noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(device), time)
-        still = type(guide)(guide.warped.detach(), guide.trust.detach(), guide.motion)
+        named = self._naming(numpy_rng)
+        total = (config.flow_weight * terms["flow"] + config.photometric_weight * terms["photometric"]
+                 + config.naming_weight * named)
+        logged = {"naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
+        if step < config.denoise_from:
+            return total, logged
+        extra, more = self._denoising(target, guide, plan, rng)
+        return total + extra, logged | more
+
+    def _naming(self, rng: np.random.Generator) -> Tensor:
+        device = next(self.model.parameters()).device
+        states, valid, wanted = self.lines.of(torch.from_numpy(rng.integers(len(self.lines.ids), size=self.config.naming_batch)))
+        named = self.model.reader.name_action(self.model.read(states.to(device), valid.to(device)))
+        return F.mse_loss(named.float(), wanted.to(device))
+
+    def _denoising(self, target: Tensor, guide: Guide, plan: Tensor, rng: torch.Generator
+                   ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Flow matching behind a motion that learns nothing from it, and the perceptual error of the clean estimate."""
+        config, size = self.config, len(target)
+        time = flow.sample_times((size,), rng, target.device)
+        noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(target.device), time)
+        still = Guide(guide.warped.detach(), guide.trust.detach(), guide.motion)
         clean = self.model.finish(self.model.draft(noisy, time, still, plan), None)
         velocity = flow.velocity_loss(clean, target, time).mean()
-        total = (velocity + config.flow_weight * terms["flow"] + config.photometric_weight * terms["photometric"]
-                 + config.naming_weight * named)
-        logged = {"velocity": velocity.detach(), "naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
-        if self.lpips is not None:
-            frame = torch.randint(0, 4, (size,), generator=rng).to(device)
-            perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
-            total = total + config.perceptual_weight * perceptual
-            logged["perceptual"] = perceptual.detach()
-        return total, logged
+        logged = {"velocity": velocity.detach()}
+        if self.lpips is None:
+            return velocity, logged
+        frame = torch.randint(0, 4, (size,), generator=rng).to(target.device)
+        perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
+        return velocity + config.perceptual_weight * perceptual, logged | {"perceptual": perceptual.detach()}
 
     def _roll(self, first: np.ndarray, chunks: int, lines: list[list[str]] | None = None) -> Tensor:
         """Roll-outs [B, chunks, C, H, W] from held-out chunks under the true (or given) lines."""
         last, out = self.held_out.latents(first), []
         for k in range(1, chunks + 1):
             asked = lines[k - 1] if lines else [self.held_out.lines[i] for i in first + k]
-            plan, _, _ = self.plan(asked, torch.zeros(len(first)))
+            plan = self.plan(asked, torch.zeros(len(first)))
             noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k))
             last = self.advance(last, plan, noise, 4)
             out.append(last)
@@ -143,7 +164,12 @@ class StemTask:
         first = self.held_out.windows(2)[::23][:48]
         rolled = self._roll(first, 1)[:, 0]
         truth, last = self.held_out.latents(first + 1), self.held_out.latents(first)[:, -3:].repeat(1, 4, 1, 1)
-        values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item()}
+        plan = self.plan([self.held_out.lines[i] for i in first + 1], torch.zeros(len(first)))
+        guide = self.model.guide(self.held_out.latents(first), plan)
+        terms = motion_terms(guide, truth, self.held_out.motion(first + 1))
+        values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
+                  "flow": terms["flow"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),
+                  "photometric": terms["photometric"].item()}
         if self.lpips is not None:
             pick = torch.full((len(first),), 3)
             values["model_lpips"] = perceptual_loss(self.lpips, rolled, truth, pick).mean().item()
@@ -159,10 +185,9 @@ class StemTask:
         rows = []
         for b in range(len(first)):
             rows += [(f"truth {b}", to_frames(truth[b])), (f"roll-out {b}", to_frames(rolled[b]))]
-        asked = ["stand, turn left 15", "stand, turn right 15", "run forward", "walk strafe left", "stand, fire"]
-        same = np.repeat(first[:1], len(asked))
-        steered = self._roll(same, SHEET_CHUNKS, [asked] * SHEET_CHUNKS)
-        rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(asked, steered, strict=True)]
+        same = np.repeat(first[:1], len(SHEET_LINES))
+        steered = self._roll(same, SHEET_CHUNKS, [list(SHEET_LINES)] * SHEET_CHUNKS)
+        rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(SHEET_LINES, steered, strict=True)]
         return contact_sheet(rows, every=4, scale=1)
 
 

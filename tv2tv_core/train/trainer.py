@@ -207,7 +207,8 @@ class Trainer:
         report = run_state.load_partly(self.module, run_state.ema_of(Path(self.init_from)))
         counts = ", ".join(f"{key} {len(names)}" for key, names in report.items())
         print(f"Weights from {self.init_from}: {counts}")
-        return {"init_from": str(self.init_from), "init_report": report}
+        differing = {key: names for key, names in report.items() if key != "loaded"}
+        return {"init_from": str(self.init_from), "init_report": {"loaded": len(report["loaded"]), **differing}}
 
     def _planned(self) -> Cooldown | None:
         return planned_cooldown(self.config.steps, self.config.cooldown) if not self.config.minutes else None

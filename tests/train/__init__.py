@@ -1,0 +1,1 @@
+"""Tests of tv2tv_core.train."""

