@@ -139,4 +139,4 @@ def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
     Trainer(task, TrainConfig(steps=40, lr=3e-3, warmup=5, ema=0.8, checkpoint_minutes=0, sheet_minutes=0),
             tmp_path / "run").run()
     after = task.validate(40)
-    assert after["flow"] < 0.5 * before["flow"] and after["warped_l1"] < 0.8 * before["warped_l1"]
+    assert after["flow_px"] < 0.5 * before["flow_px"] and after["warped_l1"] < 0.8 * before["warped_l1"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.train.tiny_task import TinyTask, config
 
+from tests.train.tiny_task import TinyTask, config
 from tv2tv_core.errors import InputError, StorageError, TV2TVError, WeightsError
 from tv2tv_core.train import run_state
 from tv2tv_core.train.metrics_log import MetricsLog

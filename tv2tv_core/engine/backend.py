@@ -73,6 +73,6 @@ class Backend(Protocol):
 
     def act(
         self, history: History, index: int, options: ActOptions, check: Callable[[], None]
-    ) -> Iterator[np.ndarray | None | ChunkSegment]:
+    ) -> Iterator[np.ndarray | ChunkSegment | None]:
         """Denoise chunk `index` under the plan in force: yields once per step (a preview or None), then the chunk."""
         ...

@@ -6,14 +6,12 @@ import torch
 
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import WeightsError
-from tv2tv_core.model.checkpoint import load_weights
+from tv2tv_core.model.checkpoint import CODEC, load_weights
 from tv2tv_core.model.codec import build_codec
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import Tokenizer, is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.presets import Preset, verify_weights
-
-CODEC = "codec."
 
 
 def best_device() -> torch.device:

@@ -95,7 +95,7 @@ class NativeBackend:
 
     @torch.inference_mode()
     def act(self, history: History, index: int, options: ActOptions, check: Callable[[], None]
-            ) -> Iterator[np.ndarray | None | ChunkSegment]:
+            ) -> Iterator[np.ndarray | ChunkSegment | None]:
         """Denoise the next chunk under the plan line in force, which the history holds."""
         check()
         context = self._context(history)

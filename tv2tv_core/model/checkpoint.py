@@ -17,6 +17,7 @@ from tv2tv_core.errors import StorageError, WeightsError
 
 FORMAT = "tv2tv-weights-1"
 SCALE = "::scale"
+CODEC = "codec."  # the codec's entries stand beside the model's under this prefix
 MIN_QUANTISED = 4096  # smaller tensors (norms, biases, tables) stay in half precision: they cost nothing and matter
 
 

@@ -37,12 +37,14 @@ class PlanReader(nn.Module):
 
     def forward(self, states: Tensor, valid: Tensor) -> Tensor:
         """states [B, T, text_width], valid [B, T] bool → summary [B, plan_width]; no valid token = no plan known."""
-        normed = self.norm(states.float())
-        scores = self.score(normed).masked_fill(~valid[..., None], -1e4).softmax(1)
-        values = self.value(normed).unflatten(-1, (scores.shape[-1], -1))
-        pooled = (scores[..., None] * values).sum(1).flatten(1)
-        known = valid.any(1, keepdim=True)
-        return torch.where(known, self.mix(pooled), self.unknown.expand(len(states), -1))
+        # In full precision: language-model states have a few huge coordinates, beside which bfloat16 rounds the words away.
+        with torch.autocast(states.device.type, enabled=False):
+            normed = self.norm(states.float())
+            scores = self.score(normed).masked_fill(~valid[..., None], -1e4).softmax(1)
+            values = self.value(normed).unflatten(-1, (scores.shape[-1], -1))
+            pooled = (scores[..., None] * values).sum(1).flatten(1)
+            known = valid.any(1, keepdim=True)
+            return torch.where(known, self.mix(pooled), self.unknown.expand(len(states), -1))
 
 
 @dataclass(frozen=True)

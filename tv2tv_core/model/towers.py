@@ -20,6 +20,7 @@ class AdaptedLinear(nn.Linear):
             self.adapter_up = nn.Parameter(torch.zeros(outputs, rank))
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., inputs] → [..., outputs]."""
         out = F.linear(x, self.weight)
         if self.rank:
             out = out + F.linear(F.linear(x, self.adapter_down.to(x.dtype)), self.adapter_up.to(x.dtype))

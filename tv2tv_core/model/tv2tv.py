@@ -83,11 +83,16 @@ class TV2TV(nn.Module):
 
     @torch.no_grad()
     def line_states(self, ids: Tensor) -> Tensor:
-        """Text-tower states [B, T, width] of plan lines alone, ids [B, T] padded on the right, for `read`."""
+        """Text-tower states [B, T, width] of plan lines alone, ids [B, T] padded on the right, for `read`.
+
+        An end-of-text token stands before the line: a language model's first position is its attention sink and would
+        otherwise cost the line its first word.
+        """
         motion = self.config.video.motion
         if motion is None:
             raise ValueError("this model has no plan reader")
-        return self.mot.run_text(ids, Context(), motion.read_layer)[0]
+        sink = ids.new_full((len(ids), 1), self.config.text.eos)
+        return self.mot.run_text(torch.cat((sink, ids), 1), Context(), motion.read_layer)[0][:, 1:]
 
     def read(self, states: Tensor, valid: Tensor) -> Tensor:
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from tv2tv_core.model.motion import ACTION_FEATURES
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV
-from tv2tv_core.plan import WEAPONS, parse, paraphrase
+from tv2tv_core.plan import WEAPONS, paraphrase, parse
 
 BATCH = 256
 

@@ -6,30 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tv2tv_core.model.tv2tv import Guide
+from tv2tv_core.model.motion import Motion
 
-TRUST_PRICE = 0.12  # mean absolute error (frames in [-1, 1]) at which a warped pixel stops being worth trusting
+TRUST_PRICE = 0.2  # mean absolute error (frames in [-1, 1]) at which a warped pixel stops being worth trusting
 ROUNDING = 0.01  # half-way point of the robust motion loss, in half image widths
 
 
-def motion_terms(guide: Guide, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
+def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
     """Losses of a predicted motion.
 
-    target [B, 3F, H, W]: the true chunk; true_motion [B, F, 3, H, W] in pixels with visibility. `flow` is the robust
-    distance to the true source where it is visible, `photometric` the error of the warped frames, priced by trust.
+    warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk; true_motion [B, F, 3, H, W] in
+    pixels with visibility. `flow` is the root of the distance to the true source where it is visible (`flow_px`: the
+    distance itself, in pixels), `photometric` the error of the warped frames, priced by trust.
     """
     rows, columns = target.shape[-2:]
-    source = guide.motion.source
+    source = motion.source
     grid_y, grid_x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     true_x = (grid_x.to(target) + true_motion[:, :, 0]) / (columns - 1) * 2 - 1
     true_y = (grid_y.to(target) + true_motion[:, :, 1]) / (rows - 1) * 2 - 1
     distance = ((source[..., 0] - true_x) ** 2 + ((source[..., 1] - true_y) * rows / columns) ** 2 + ROUNDING**2).sqrt()
     visible = true_motion[:, :, 2]
-    flow = ((distance - ROUNDING) * visible).sum() / visible.sum().clamp(min=1)
-    error = (guide.warped - target).abs().unflatten(1, (-1, 3)).mean(2)
-    trust = guide.trust
+    # The root keeps a few far-off pixels (a wall in front of the nose) from drowning the many that are almost right.
+    flow = ((distance.sqrt() - ROUNDING**0.5) * visible).sum() / visible.sum().clamp(min=1)
+    pixels = ((distance.detach() * columns / 2) * visible).sum() / visible.sum().clamp(min=1)
+    error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
+    trust = torch.sigmoid(motion.trust.float()).flatten(1, 2)
     photometric = (trust * error.detach() + TRUST_PRICE * (1 - trust)).mean() + (trust.detach() * error).mean()
-    return {"flow": flow, "photometric": photometric, "trusted": trust.detach().mean(),
+    return {"flow": flow, "photometric": photometric, "trusted": trust.detach().mean(), "flow_px": pixels,
             "warped_error": error.detach().mean()}
 
 

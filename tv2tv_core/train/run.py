@@ -10,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tv2tv_core.errors import InputError
-from tv2tv_core.model.checkpoint import load_weights, save_weights
+from tv2tv_core.errors import InputError, WeightsError
+from tv2tv_core.model.checkpoint import CODEC, load_weights, save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
@@ -67,21 +67,33 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
     return Trainer(task, trainer_config, run_dir, Path(init) if init else None).run()
 
 
-def export(run_dir: Path, out: Path, base: Path | None = None) -> int:
+def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path | None = None) -> int:
     """Write a run's averaged weights as an 8-bit weight file without the pretrained text tower; returns its bytes.
 
-    `base`: an earlier weight file or run whose entries fill what this run did not train.
+    `base`: an earlier weight file or run whose entries fill what this run did not train. `codec_run`: the trained codec
+    that goes into the same file; without it the codec of `base` stays. Raises WeightsError when there is neither.
     """
     config = ModelConfig()
-    model = TV2TV(config)
     tensors: dict[str, torch.Tensor] = {}
-    if base is not None:
-        tensors |= load_weights(base)[0] if base.is_file() else run_state.ema_of(base)
+    codec_config: dict[str, Any] | None = None
+    if base is not None and base.is_file():
+        tensors, stored = load_weights(base)
+        codec_config = stored.get("codec")
+    elif base is not None:
+        tensors = run_state.ema_of(base)
     tensors |= run_state.ema_of(run_dir)
-    own = {name: value for name, value in model.state_dict().items()
-           if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))}
-    complete = {name: tensors.get(name, value) for name, value in own.items()}
-    save_weights(out, complete, {"model": config.to_dict()}, int8=True)
+    if codec_run is not None:
+        codec, codec_config = codec_task.trained_codec(codec_run)
+        tensors |= {f"{CODEC}{name}": value for name, value in codec.state_dict().items()}
+    if codec_config is None:
+        raise WeightsError("no codec to export: name its run with --codec DIR, or a weight file with one as --base")
+    names = [name for name, value in TV2TV(config).state_dict().items()
+             if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))]
+    if missing := [name for name in names if name not in tensors]:
+        raise WeightsError(f"{len(missing)} weights are in none of the given runs (first: {missing[0]}); name the stem "
+                           "run as --base")
+    chosen = {name: tensors[name] for name in names} | {n: t for n, t in tensors.items() if n.startswith(CODEC)}
+    save_weights(out, chosen, {"model": config.to_dict(), "codec": codec_config}, int8=True)
     return out.stat().st_size
 
 

@@ -1,0 +1,154 @@
+"""The verbs: each checks its flags, imports what it needs and hands over to the library. Nothing heavy at import."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.present import ClipProgress, count_progress
+from tv2tv_core import presets
+from tv2tv_core.errors import InputError
+from tv2tv_core.media.atomic import check_writable
+from tv2tv_core.presets import Preset
+from tv2tv_core.settings import SETTINGS, resolve, shorten
+
+if TYPE_CHECKING:
+    from tv2tv_core.engine.backend import Backend
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run the chosen verb; returns its exit code. Errors are left to the caller."""
+    return VERBS[chosen.verb](chosen)
+
+
+def _example(chosen: argparse.Namespace) -> int:
+    """The bare command: a clip with all defaults, and how to go on from there."""
+    from app.cli import parse
+
+    code = _generate(parse(["generate"]))
+    print("Make your own: python3 launch.py generate --plan FILE --seconds 8 --out my.mp4   (--help shows all)")
+    return code
+
+
+def _generate(chosen: argparse.Namespace) -> int:
+    given = {row.name: getattr(chosen, row.name) for row in SETTINGS}
+    resolve(given)  # a mistyped number is told before anything heavy is imported
+    preset = _preset(chosen.preset)
+    from tv2tv_core.media.clip import ClipRequest, make_clip
+
+    request = ClipRequest(
+        preset=preset,
+        out=Path(chosen.out),
+        start=chosen.start,
+        prompt=chosen.prompt,
+        plan=None if chosen.plan is None else Path(chosen.plan),
+        settings=given,
+    )
+    made = make_clip(request, ClipProgress(sys.stderr), load=_backend)
+    print(f"{made.out}: {made.frames} frames, {made.seconds:.2f} s; plan lines and chunks in order in {made.json_path}")
+    return 0
+
+
+def _record(chosen: argparse.Namespace) -> int:
+    chunks = whole_number("--chunks", chosen.chunks, 1, 100_000_000)
+    seed = whole_number("--seed", chosen.seed, 0, 2**31 - 1)
+    from tv2tv_core.data.recorder import record_world
+
+    record_world(Path(chosen.out), chunks, seed, count_progress(sys.stderr))
+    print(f"Recorded into {chosen.out}")
+    return 0
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    if chosen.stage == "export":
+        return _export(chosen)
+    if any(value is not None for value in (chosen.out, chosen.base, chosen.codec)):
+        raise InputError("--out, --base and --codec go with `train export` only; a stage writes into the folder of --run.")
+    overrides = list(chosen.overrides)
+    if chosen.steps is not None:
+        overrides.append(f"trainer.steps={whole_number('--steps', chosen.steps, 1, 1_000_000_000)}")
+    if chosen.minutes is not None:
+        overrides.append(f"trainer.minutes={whole_number('--minutes', chosen.minutes, 1, 1_000_000)}")
+    from tv2tv_core.train.run import train
+
+    ended = train(chosen.stage, Path(chosen.run or f"runs/{chosen.stage}"), Path(chosen.data), overrides)
+    again = "" if ended.reason == "finished" else "; the same command goes on from there"
+    print(f"{ended.reason} at step {ended.step:,}: {ended.run_dir}{again}")
+    return 0 if ended.reason == "finished" else 130
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    if not chosen.run or not chosen.out:
+        raise InputError("`train export` needs --run DIR (a trained run) and --out FILE.safetensors.")
+    if chosen.overrides:
+        raise InputError(f"`train export` takes no overrides; received {shorten(chosen.overrides[0])}. Leave it out.")
+    from tv2tv_core.train.run import export
+
+    base, codec = (None if given is None else Path(given) for given in (chosen.base, chosen.codec))
+    size = export(Path(chosen.run), Path(chosen.out), base, codec)
+    print(f"{chosen.out}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _evaluate(chosen: argparse.Namespace) -> int:
+    count = whole_number("--count", chosen.count, 1, 1_000_000)
+    preset = _preset(chosen.preset)
+    from tv2tv_core.evaluate.report import Extent, evaluate
+
+    extent = Extent.quick() if chosen.quick else Extent.full(count)
+    evaluate(preset, Path(chosen.data), Path(chosen.out), extent, load=_backend)
+    print(f"The report is {Path(chosen.out) / 'report.md'}")
+    return 0
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    preset = _preset(chosen.preset)
+    target = None if chosen.json is None else Path(chosen.json)
+    if target is not None:
+        check_writable(target)  # now, not after minutes
+    from tv2tv_core.evaluate.bench import bench, save
+
+    figures = bench(preset, load=_backend)
+    print(figures.table())
+    if target is not None:
+        save(figures, target)
+    return 0
+
+
+def _preset(name: str | None) -> Preset:
+    """The preset called `name`, None for the default one."""
+    return presets.load(presets.DEFAULT if name is None else name)
+
+
+def _backend(preset: Preset) -> Backend:
+    """The preset's backend. Missing or altered weights are told before the seconds that importing the model takes."""
+    presets.verify_weights(preset)
+    from tv2tv_core.engine.load import load_backend
+
+    return load_backend(preset)
+
+
+def whole_number(flag: str, text: str, minimum: int, maximum: int) -> int:
+    """`text` as a whole number in [minimum, maximum]. Raises InputError that names the flag and what is allowed."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or not minimum <= number <= maximum:
+        raise InputError(f"{flag} is {shorten(text)}; allowed is a whole number from {minimum} to {maximum}.")
+    return number
+
+
+VERBS: dict[str, Verb] = {
+    "example": _example,
+    "generate": _generate,
+    "record": _record,
+    "train": _train,
+    "evaluate": _evaluate,
+    "bench": _bench,
+}

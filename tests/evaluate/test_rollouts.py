@@ -1,0 +1,99 @@
+"""Roll-outs: what the model wrote is counted rightly, and frames that look different are told apart."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.evaluate.recordings import Panning
+from tests.fakes import LINES, FakeBackend
+from tv2tv_core.evaluate.rollouts import RollOut, choose_windows, drift, plan_shares, repeated_share, roll_out
+from tv2tv_core.settings import resolve
+
+FPS = Fraction(35, 2)
+SETTINGS = resolve({"steps": 1, "temperature": 1.0})
+
+
+def made(backend: FakeBackend, chunks: int = 12) -> RollOut:
+    return roll_out(backend, np.full((4, 24, 40, 3), 90, np.uint8), "a room", chunks, SETTINGS, seed=1)
+
+
+def test_every_chunk_is_either_planned_anew_or_goes_on() -> None:
+    backend = FakeBackend()
+    rollout = made(backend, 40)
+    assert rollout.frames.shape == (40, 4, 24, 40, 3) and len(rollout.lines) == 40 and not rollout.unusable
+    shares = plan_shares([rollout])
+    assert 0 < shares.straight < 40 and shares.straight + shares.written == shares.chunks == 40 == backend.thoughts
+    assert shares.readable == shares.canonical == shares.written and shares.valid_share == 1
+    assert {line for line in rollout.lines if line} == set(LINES) and shares.distinct == len(LINES)
+
+
+@pytest.mark.parametrize(
+    ("line", "readable", "canonical"),
+    [("run forward", 1, 1), ("sprint ahead and shoot", 1, 0), ("the cat sat on the mat", 0, 0)],
+)
+def test_written_lines_are_judged(line: str, readable: int, canonical: int) -> None:
+    """The same line again and again counts every time that it is written, although the plan does not change."""
+    shares = plan_shares([made(FakeBackend(line=line), 5)])
+    assert (shares.straight, shares.written, shares.distinct) == (0, 5, 1)
+    assert (shares.readable, shares.canonical) == (5 * readable, 5 * canonical)
+
+
+def test_a_line_that_cannot_be_one_ends_the_clip_and_counts_as_invalid() -> None:
+    rollout = made(FakeBackend(line="stand " * 100))
+    assert rollout.unusable and rollout.frames.shape == (0, 4, 24, 40, 3)
+    shares = plan_shares([rollout, made(FakeBackend(line="stand"), 3)])
+    assert (shares.written, shares.readable, shares.chunks) == (4, 3, 4) and shares.valid_share == 0.75
+
+
+def test_a_clip_that_the_model_ends_is_as_long_as_it_is() -> None:
+    rollout = made(FakeBackend(end_at=3))
+    assert len(rollout.frames) == len(rollout.lines) == 3 and not rollout.unusable
+
+
+def test_a_fault_of_the_backend_is_no_result() -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        made(FakeBackend(fail_at=(2, 1)))
+
+
+def test_no_written_line_has_no_share() -> None:
+    assert plan_shares([RollOut(np.zeros((2, 4, 8, 8, 3), np.uint8), (None, None))]).valid_share is None
+
+
+def test_real_play_drifts_not_and_spoilt_play_does() -> None:
+    real = Panning.make(chunks=35, speed=1).frames
+    same = drift([real], [real], FPS)
+    assert set(same) == {"sharpness", "brightness", "contrast", "motion"}
+    assert all(len(values) == 8 and values == [1.0] * 8 for values in same.values())
+    fading = real.copy()
+    for index in range(70, 140):
+        frame = real.reshape(-1, 96, 160, 3)[index]
+        fading.reshape(-1, 96, 160, 3)[index] = cv2.GaussianBlur(frame, (0, 0), 3) // 2
+    found = drift([fading], [real], FPS)
+    for name in ("sharpness", "brightness", "contrast"):
+        assert found[name][:4] == [1.0] * 4 and all(value < 0.75 for value in found[name][4:])
+    still = np.broadcast_to(real[:1, :1], real.shape)
+    assert all(value < 0.5 for value in drift([still], [real], FPS)["motion"])
+
+
+def test_shorter_clips_count_as_far_as_they_came() -> None:
+    real = Panning.make(chunks=35).frames
+    found = drift([real[:10], real[:0]], [real, real], FPS)
+    assert all(len(values) == 2 for values in found.values())
+
+
+def test_windows_come_from_every_episode_and_cross_no_cut() -> None:
+    recordings = [Panning.make(chunks=12, cut=5), Panning.make(chunks=4), Panning.make(chunks=12, seed=1)]
+    chosen = choose_windows(recordings, 6, 4, seed=0)
+    assert len(set(chosen)) == 4 and [episode for episode, _ in chosen[:2]] == [0, 2]
+    assert all(episode != 0 or first in (5, 6) for episode, first in chosen)
+    assert chosen == choose_windows(recordings, 6, 4, seed=0)
+
+
+def test_the_share_of_repeated_lines_skips_cuts() -> None:
+    recording = Panning.make(chunks=5, cut=3)
+    recording.lines = ["stand", "stand", "jump", "jump", "jump"]
+    assert repeated_share([recording]) == pytest.approx(2 / 3)

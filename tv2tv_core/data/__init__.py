@@ -1,0 +1,1 @@
+"""Interleaved training data: the arena recorder, replay, true futures, shards."""
