@@ -109,7 +109,8 @@ def project(parameters: Tensor, rows: int, columns: int) -> Tensor:
     points = torch.cat((grid, torch.ones_like(grid[..., :1])), -1)
     identity = parameters.new_tensor([1, 0, 0, 0, 1, 0, 0, 0, 1])
     matrix = F.pad(parameters, (0, 1)) + identity
-    moved = torch.einsum("...ij,hwj->...hwi", matrix.unflatten(-1, (3, 3)), points)
+    with torch.autocast(parameters.device.type, enabled=False):  # bfloat16 would round positions to a third of a pixel
+        moved = torch.einsum("...ij,hwj->...hwi", matrix.unflatten(-1, (3, 3)), points)
     return moved[..., :2] / moved[..., 2:].clamp(min=MIN_DEPTH)
 
 
