@@ -176,7 +176,7 @@ def test_hidden_text_equals_no_text() -> None:
     tokens = torch.randn(1, 6, 24)
     both, _ = mot.run_video(tokens.expand(2, -1, -1), context, see_text=torch.tensor([True, False]))
     plain, _ = mot.run_video(tokens, context)
-    bare = Context({}, context.video, context.position)
+    bare = Context(None, context.video, context.position)
     torch.testing.assert_close(both[:1], plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(both[1:], mot.run_video(tokens, bare)[0], atol=1e-5, rtol=1e-5)
 

@@ -49,6 +49,7 @@ class NativeBackend:
             context=model.config.context, model_hash=model_hash,
         )
         self._memory: OrderedDict[History, _Remembered] = OrderedDict()
+        self._begun: tuple[History, SegmentCache] | None = None
         self._prompt = lru_cache(maxsize=16)(self._run_prompt)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
 
@@ -99,8 +100,8 @@ class NativeBackend:
         """Denoise the next chunk under the plan line in force, which the history holds."""
         check()
         context = self._context(history)
-        self._run_bof(context)
-        plans = self._plans(history.plan)
+        self._begun = (history, self._run_bof(context))
+        plans = self._plans(history.plan, options.guidance)
         guides = [self._guide(history, plan) for plan in plans]
         generator = torch.Generator().manual_seed(options.seed)
         noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator).to(self.device)
@@ -159,7 +160,11 @@ class NativeBackend:
         if isinstance(segment, TextSegment):
             ids = torch.tensor([self.tokenizer.encode(segment.text)], device=self.device)
             return _Remembered(mot.run_text(ids, context)[1], None)
-        begin = self._run_bof(context)
+        if self._begun is not None and self._begun[0] is node.parent:
+            begin = self._begun[1]  # acting has run this very token behind this very context
+            mot.extend(context, begin)
+        else:
+            begin = self._run_bof(context)
         latents = torch.from_numpy(np.asarray(segment.latents, dtype=np.float32))[None].to(self.device)
         frames = self.model.remember(latents, context)
         mot.extend(context, frames)
@@ -191,11 +196,10 @@ class NativeBackend:
         keep = ordered.cumsum(0) - ordered < options.top_p
         return int(index[torch.multinomial(ordered * keep, 1, generator=generator)])
 
-    def _plans(self, line: str) -> list[Tensor | None]:
-        """Summaries of the plan in force and of no plan at all (for guidance)."""
-        if self.model.reader is None:
-            return [None, None]
-        return [self._summary(line), self._summary("")]
+    def _plans(self, line: str, guidance: float) -> list[Tensor | None]:
+        """Summary of the plan in force, and of no plan at all where guidance needs it."""
+        lines = [line] if guidance == 1.0 else [line, ""]
+        return [None if self.model.reader is None else self._summary(text) for text in lines]
 
     def _run_summary(self, line: str) -> Tensor:
         ids = self.tokenizer.encode(line) or [0]

@@ -6,7 +6,7 @@ The training layout of the same towers is in `window.py`; a test holds the two a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ SPECIAL_TOKENS = 2  # BOF, EOF
 
 @dataclass(frozen=True)
 class KeysValues:
-    """Keys (unrotated in a cache, rotated in a context) and values, each [1, S, kv_heads, head_dim]."""
+    """Keys and values of several layers, each [layers, 1, S, kv_heads, head_dim]: unrotated in a cache, rotated in a
+    context."""
 
     key: Tensor
     value: Tensor
@@ -28,14 +29,14 @@ class KeysValues:
 
 @dataclass(frozen=True)
 class SegmentCache:
-    """What one segment leaves for those after it: per text layer, and per video expert (empty for plain text).
+    """What one segment leaves for those after it: for every text layer, and for every video expert (None without video).
 
     `text_offsets` and `video_offsets` are positions [S, 3] relative to the segment's start; `advance` is its length.
     Keys stay unrotated, so the segment can stand at any place of a sliding window (StreamingLLM, 2309.17453).
     """
 
-    text: dict[int, KeysValues]
-    video: dict[int, KeysValues]
+    text: KeysValues | None
+    video: KeysValues | None
     text_offsets: Tensor
     video_offsets: Tensor
     advance: int
@@ -45,14 +46,20 @@ class SegmentCache:
 class Context:
     """Rotated keys and values of everything in view; `position` is where the next token stands."""
 
-    text: dict[int, list[KeysValues]] = field(default_factory=dict)
-    video: dict[int, list[KeysValues]] = field(default_factory=dict)
+    text: KeysValues | None = None
+    video: KeysValues | None = None
     position: int = 0
 
     def copy(self) -> Context:
         """A context that can grow without changing this one."""
-        return Context({k: list(v) for k, v in self.text.items()}, {k: list(v) for k, v in self.video.items()},
-                       self.position)
+        return Context(self.text, self.video, self.position)
+
+
+def _behind(first: KeysValues | None, second: KeysValues | None) -> KeysValues | None:
+    """Two stretches, one behind the other."""
+    if first is None or second is None:
+        return first or second
+    return KeysValues(torch.cat((first.key, second.key), 2), torch.cat((first.value, second.value), 2))
 
 
 class MoT(nn.Module):
@@ -76,6 +83,7 @@ class MoT(nn.Module):
             str(i): TowerLayer(video.width, video.ffn, text, qk_norm=True)
             for i in range(text.layers) if config.has_expert(i)
         })
+        self.expert_number = {int(name): number for number, name in enumerate(self.experts)}
         # Added to the score of text looking at video: a low start keeps the pretrained language intact until it learns to look.
         self.video_gate = nn.Parameter(torch.full((text.layers, text.heads), video.gate_start))
         self.register_buffer("frequency", rotary.frequencies(text), persistent=False)
@@ -107,21 +115,21 @@ class MoT(nn.Module):
     def context(self, segments: Sequence[SegmentCache]) -> Context:
         """Lay segments one behind the other from position 0 and rotate their keys."""
         context = Context()
-        for segment in segments:
-            self.extend(context, segment)
+        if segments:
+            self.extend(context, join(segments))
         return context
 
     def extend(self, context: Context, segment: SegmentCache) -> None:
         """Append one segment to a context, in place."""
-        for kind, target, offsets in ((segment.text, context.text, segment.text_offsets),
-                                      (segment.video, context.video, segment.video_offsets)):
-            if not kind:
-                continue
-            cos, sin = rotary.tables(offsets + context.position, self.frequency)
-            for layer, kv in kind.items():
-                rotated = KeysValues(rotary.rotate(kv.key, cos, sin), kv.value)
-                target.setdefault(layer, []).append(rotated)
+        context.text = _behind(context.text, self._rotated(segment.text, segment.text_offsets + context.position))
+        context.video = _behind(context.video, self._rotated(segment.video, segment.video_offsets + context.position))
         context.position += segment.advance
+
+    def _rotated(self, kept: KeysValues | None, positions: Tensor) -> KeysValues | None:
+        if kept is None:
+            return None
+        cos, sin = rotary.tables(positions, self.frequency)
+        return KeysValues(rotary.rotate(kept.key, cos, sin), kept.value)
 
     def run_text(self, ids: Tensor, context: Context, layers: int | None = None) -> tuple[Tensor, SegmentCache]:
         """Run text tokens [B, S] behind a context through the first `layers` layers (all when None).
@@ -134,30 +142,36 @@ class MoT(nn.Module):
         offsets = rotary.text_positions(0, count).to(ids.device)
         cos, sin = rotary.tables(offsets + context.position, self.frequency)
         causal = torch.ones(count, count, dtype=torch.bool, device=ids.device).tril()
-        kept: dict[int, KeysValues] = {}
+        keys, values = [], []
         for i, layer in enumerate(self.text_layers[:layers]):
             query, key, value = layer.project(hidden)
-            kept[i] = KeysValues(key, value)
+            keys.append(key)
+            values.append(value)
             query, key = rotary.rotate(query, cos, sin), rotary.rotate(key, cos, sin)
-            own = KeysValues(key, value)
-            past = context.text.get(i, [])
-            seen = context.video.get(i, []) if self.reads_video(i) else []
-            hidden = layer.complete(hidden, self._text_attention(query, past, own, seen, causal, i))
+            hidden = layer.complete(hidden, self._text_attention(query, key, value, context, causal, i))
         empty = torch.zeros(0, 3, dtype=torch.long, device=ids.device)
-        return hidden, SegmentCache(kept, {}, offsets, empty, count)
+        return hidden, SegmentCache(KeysValues(torch.stack(keys), torch.stack(values)), None, offsets, empty, count)
 
-    def _text_attention(self, query: Tensor, past: list[KeysValues], own: KeysValues, seen: list[KeysValues],
-                        causal: Tensor, layer: int) -> Tensor:
-        parts = [*past, own, *seen]
-        keys, values = torch.cat([p.key for p in parts], 1), torch.cat([p.value for p in parts], 1)
-        count = causal.shape[0]
-        if not seen and count == 1:
-            return attend(query, keys, values)
-        before = sum(p.key.shape[1] for p in past)
-        mask = torch.zeros(1, query.shape[2], count, keys.shape[1], dtype=query.dtype, device=query.device)
+    def _text_attention(self, query: Tensor, key: Tensor, value: Tensor, context: Context, causal: Tensor,
+                        layer: int) -> Tensor:
+        before, count, after = 0, causal.shape[0], 0
+        if context.text is not None:
+            past = context.text.key[layer]
+            before = past.shape[1]
+            key = torch.cat((past.expand(len(key), -1, -1, -1), key), 1)
+            value = torch.cat((context.text.value[layer].expand(len(value), -1, -1, -1), value), 1)
+        if context.video is not None and self.reads_video(layer):
+            expert = self.expert_number[layer]
+            seen = context.video.key[expert]
+            after = seen.shape[1]
+            key = torch.cat((key, seen.to(key.dtype)), 1)
+            value = torch.cat((value, context.video.value[expert].to(value.dtype)), 1)
+        if not after and count == 1:
+            return attend(query, key, value)
+        mask = torch.zeros(1, query.shape[2], count, key.shape[1], dtype=query.dtype, device=query.device)
         mask[..., before : before + count].masked_fill_(~causal, float("-inf"))
         mask[..., before + count :] = self.video_gate[layer].to(mask.dtype)[:, None, None]
-        return attend(query, keys, values, mask)
+        return attend(query, key, value, mask)
 
     def run_video(self, tokens: Tensor, context: Context, *, see_text: Tensor | None = None) -> tuple[Tensor, SegmentCache]:
         """Run one chunk's tokens [B, V, video width] behind a context through the video experts.
@@ -167,23 +181,29 @@ class MoT(nn.Module):
         grid = self.config.video.grid
         offsets = rotary.chunk_positions(0, grid).to(tokens.device)
         cos, sin = rotary.tables(offsets + context.position, self.frequency)
-        kept: dict[int, KeysValues] = {}
+        kept_keys, kept_values = [], []
         batch = tokens.shape[0]
+        mask = None
+        if see_text is not None and context.text is not None:
+            words = context.text.key.shape[2]
+            others = 0 if context.video is None else context.video.key.shape[2]
+            mask = torch.ones(batch, 1, 1, words + others + tokens.shape[1], dtype=torch.bool, device=tokens.device)
+            mask[..., :words] = see_text[:, None, None, None]
         for name, layer in self.experts.items():
             query, key, value = layer.project(tokens)
-            kept[int(name)] = KeysValues(key, value)
+            kept_keys.append(key)
+            kept_values.append(value)
             query, key = rotary.rotate(query, cos, sin), rotary.rotate(key, cos, sin)
-            text, video = context.text.get(int(name), []), context.video.get(int(name), [])
-            parts = [*text, *video]
-            keys = torch.cat([*(p.key.expand(batch, -1, -1, -1).to(key.dtype) for p in parts), key], 1)
-            values = torch.cat([*(p.value.expand(batch, -1, -1, -1).to(value.dtype) for p in parts), value], 1)
-            mask = None
-            if see_text is not None:
-                mask = torch.ones(batch, 1, 1, keys.shape[1], dtype=torch.bool, device=keys.device)
-                mask[..., : sum(p.key.shape[1] for p in text)] = see_text[:, None, None, None]
+            past = [] if context.text is None else [(context.text.key[int(name)], context.text.value[int(name)])]
+            if context.video is not None:
+                number = self.expert_number[int(name)]
+                past.append((context.video.key[number], context.video.value[number]))
+            keys = torch.cat([*(k.expand(batch, -1, -1, -1).to(key.dtype) for k, _ in past), key], 1)
+            values = torch.cat([*(v.expand(batch, -1, -1, -1).to(value.dtype) for _, v in past), value], 1)
             tokens = layer.complete(tokens, attend(query, keys, values, mask))
         empty = torch.zeros(0, 3, dtype=torch.long, device=tokens.device)
-        return tokens, SegmentCache({}, kept, empty, offsets, rotary.chunk_advance(grid))
+        kept = KeysValues(torch.stack(kept_keys), torch.stack(kept_values))
+        return tokens, SegmentCache(None, kept, empty, offsets, rotary.chunk_advance(grid))
 
 
 def join(parts: Sequence[SegmentCache]) -> SegmentCache:
@@ -193,18 +213,14 @@ def join(parts: Sequence[SegmentCache]) -> SegmentCache:
         starts.append(at)
         at += part.advance
 
-    def merge(kinds: list[dict[int, KeysValues]]) -> dict[int, KeysValues]:
-        layers = sorted({layer for kind in kinds for layer in kind})
-        return {
-            layer: KeysValues(
-                torch.cat([kind[layer].key for kind in kinds if layer in kind], 1),
-                torch.cat([kind[layer].value for kind in kinds if layer in kind], 1),
-            )
-            for layer in layers
-        }
+    def stretch(kept: list[KeysValues | None]) -> KeysValues | None:
+        present = [kv for kv in kept if kv is not None]
+        if not present:
+            return None
+        return KeysValues(torch.cat([kv.key for kv in present], 2), torch.cat([kv.value for kv in present], 2))
 
     return SegmentCache(
-        merge([part.text for part in parts]), merge([part.video for part in parts]),
+        stretch([part.text for part in parts]), stretch([part.video for part in parts]),
         torch.cat([part.text_offsets + start for part, start in zip(parts, starts, strict=True)]),
         torch.cat([part.video_offsets + start for part, start in zip(parts, starts, strict=True)]), at,
     )

@@ -19,6 +19,14 @@ class AdaptedLinear(nn.Linear):
             self.adapter_down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
             self.adapter_up = nn.Parameter(torch.zeros(outputs, rank))
 
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the adapter into the weight and drop it: the same function, cheaper."""
+        if self.rank:
+            self.weight += (self.adapter_up @ self.adapter_down).to(self.weight.dtype)
+            self.rank = 0
+            del self.adapter_up, self.adapter_down
+
     def forward(self, x: Tensor) -> Tensor:
         """x [..., inputs] → [..., outputs]."""
         out = F.linear(x, self.weight)
@@ -66,10 +74,17 @@ class TowerLayer(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Grouped-query attention. query [B, Q, heads, d], key and value [B, K, kv_heads, d], mask (True = may look)
-    broadcastable to [B, 1, Q, K]; result [B, Q, heads, d]."""
-    key, value = key.to(query.dtype), value.to(query.dtype)
-    out = F.scaled_dot_product_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask, enable_gqa=True
-    )
-    return out.transpose(1, 2)
+    """Grouped-query attention. query [B, Q, heads, d], key and value [B, K, kv_heads, d], mask (True = may look, or a
+    bias) broadcastable to [B, heads, Q, K]; result [B, Q, heads, d]."""
+    key, value = key.to(query.dtype).transpose(1, 2), value.to(query.dtype).transpose(1, 2)
+    if mask is not None and mask.shape[-2] > 1:
+        return F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask,
+                                              enable_gqa=True).transpose(1, 2)
+    # All queries of a key-value head look at the same keys: one attention over more queries, several times faster on a CPU.
+    batch, count, heads, width = query.shape
+    shared = key.shape[1]
+    folded = query.unflatten(2, (shared, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    if mask is not None and mask.shape[1] > 1:
+        mask = mask.expand(-1, -1, count, -1).unflatten(1, (shared, -1)).flatten(2, 3)
+    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask)
+    return out.unflatten(2, (-1, count)).permute(0, 3, 1, 2, 4).reshape(batch, count, heads, width)

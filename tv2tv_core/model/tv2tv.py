@@ -13,6 +13,7 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.mot import Context, MoT, SegmentCache
 from tv2tv_core.model.motion import Motion, MotionNet, PlanReader, warp
 from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
+from tv2tv_core.model.towers import AdaptedLinear
 
 CONDITION = 256  # width of what modulates the stem: flow time and plan summary
 
@@ -72,7 +73,10 @@ class TV2TV(nn.Module):
         self.clean_mark = nn.Parameter(torch.zeros(video.width))
 
     def settle(self, dtype: torch.dtype) -> TV2TV:
-        """Convert for inference: towers, stem and motion to `dtype`; the small conditioning parts stay in float32."""
+        """Convert for inference: adapters merged, towers, stem and motion in `dtype`; conditioning stays in float32."""
+        for part in self.mot.modules():
+            if isinstance(part, AdaptedLinear):
+                part.merge()
         for part in (self.mot, self.stem, self.motion):
             if part is not None:
                 part.to(dtype)
