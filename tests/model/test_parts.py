@@ -120,7 +120,7 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
     model = TV2TV(TINY).eval()
     last = torch.rand(1, 12, 16, 24) * 2 - 1
     plan = torch.zeros(1, 16)
-    guide = model.guide(last, plan)
+    guide = model.guide(last, plan, plan)
     clean = model.finish(model.draft(seeded(1, 12, 16, 24), torch.zeros(1), guide, plan), None)
     expected = 0.5 * last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
     torch.testing.assert_close(clean, expected, atol=1e-5, rtol=0)

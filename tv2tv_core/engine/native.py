@@ -210,8 +210,11 @@ class NativeBackend:
     def _guide(self, history: History, plan: Tensor | None) -> Guide | None:
         if plan is None or self.model.motion is None:
             return None
-        last = history.chunks[-1].latents
-        return self.model.guide(torch.from_numpy(np.asarray(last, dtype=np.float32))[None].to(self.device), plan)
+        done = history
+        while not isinstance(done.segment, ChunkSegment):
+            done = done.parent
+        last = torch.from_numpy(np.asarray(done.segment.latents, dtype=np.float32))[None].to(self.device)
+        return self.model.guide(last, plan, self._summary(done.plan))
 
 
 def _pixels(frames: Tensor) -> np.ndarray:

@@ -66,6 +66,8 @@ class MotionNet(nn.Module):
     def __init__(self, config: MotionConfig, frames: int) -> None:
         super().__init__()
         self.frames, widths, plan = frames, config.widths, config.plan_width
+        self.momentum = nn.Linear(plan, plan, bias=False)
+        nn.init.zeros_(self.momentum.weight)
         self.enter = nn.Conv2d(2 * 3 * 4 + 2, widths[0], 3, padding=1)
         steps = list(zip((widths[0], *widths[:-1]), widths, strict=True))
         self.down_blocks = nn.ModuleList(ResidualBlock(before, after, plan) for before, after in steps)
@@ -80,8 +82,10 @@ class MotionNet(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, last: Tensor, before: Tensor, plan: Tensor) -> Motion:
-        """last, before [B, 3, H, W] in [-1, 1]: the last frame and one from earlier in its chunk; plan [B, plan]."""
+    def forward(self, last: Tensor, before: Tensor, plan: Tensor, past: Tensor) -> Motion:
+        """last, before [B, 3, H, W] in [-1, 1]: the last frame and one from earlier in its chunk; plan, past [B, plan]:
+        summaries of the plan of the chunk to come and of the one just done (who ran, slides on)."""
+        plan = plan + self.momentum(past)
         hidden = F.pixel_unshuffle(torch.cat((last, before), 1), 2)
         place = coordinates(*hidden.shape[-2:], hidden).expand(len(hidden), -1, -1, -1)
         hidden, skips = self.enter(torch.cat((hidden, place), 1)), []

@@ -102,11 +102,12 @@ class TV2TV(nn.Module):
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
         return self.reader(states, valid)
 
-    def guide(self, last_chunk: Tensor, plan: Tensor) -> Guide:
-        """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come."""
+    def guide(self, last_chunk: Tensor, plan: Tensor, past: Tensor) -> Guide:
+        """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan, past
+        [B, plan_width] the summaries of its plan and of the plan that last_chunk was made under."""
         frames = last_chunk.unflatten(1, (-1, 3))
         dtype = self.motion.leave.weight.dtype
-        motion = self.motion(frames[:, -1].to(dtype), frames[:, 0].to(dtype), plan.to(dtype))
+        motion = self.motion(frames[:, -1].to(dtype), frames[:, 0].to(dtype), plan.to(dtype), past.to(dtype))
         warped = warp(frames[:, -1], motion.source)
         return Guide(warped.flatten(1, 2), torch.sigmoid(motion.trust).flatten(1, 2), motion)
 

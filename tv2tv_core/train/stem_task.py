@@ -33,7 +33,7 @@ class StemConfig:
 
     `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`); `rollout`: up to
     how many chunks of the model's own making stand between truth and target; weights scale the terms of the loss.
-    Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there is no point in
+    `rollout_from`: the step from which it does. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there is no point in
     repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those of the batch.
     """
 
@@ -43,6 +43,7 @@ class StemConfig:
     flip: float = 0.5
     history_noise: float = 0.2
     rollout: int = 0
+    rollout_from: int = 0
     rollout_steps: int = 2
     plan_dropout: float = 0.1
     paraphrases: int = 3
@@ -87,9 +88,10 @@ class StemTask:
         return self.model.read(states.to(device), valid.to(device))
 
     @torch.no_grad()
-    def advance(self, last: Tensor, plan: Tensor, noise: Tensor, steps: int) -> Tensor:
-        """One chunk after `last` [B, C, H, W] by the stem alone."""
-        guide = self.model.guide(last, plan)
+    def advance(self, last: Tensor, plans: tuple[Tensor, Tensor], noise: Tensor, steps: int) -> Tensor:
+        """One chunk after `last` [B, C, H, W] by the stem alone; `plans`: of `last` and of the chunk to come."""
+        past, plan = plans
+        guide = self.model.guide(last, plan, past)
 
         def predict(x: Tensor, time: Tensor) -> Tensor:
             return self.model.finish(self.model.draft(x, time, guide, plan), None)
@@ -103,12 +105,15 @@ class StemTask:
         config, size = self.config, self.config.batch
         device = next(self.model.parameters()).device
         at = numpy_rng.choice(self.starts, size)
-        depth = int(numpy_rng.integers(0, config.rollout + 1))
+        depth = int(numpy_rng.integers(0, config.rollout + 1)) if step >= config.rollout_from else 0
         last = self.train.latents(at).to(device)
+        unknown = torch.rand(size, generator=rng) < config.plan_dropout
+        past = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), unknown)
         for k in range(1, depth + 1):
             plan = self.plan([self.train.lines[i] for i in at + k], torch.rand(size, generator=rng))
             noise = torch.randn(last.shape, generator=rng).to(device)
-            last = self.advance(last, plan, noise, config.rollout_steps).float()
+            last = self.advance(last, (past, plan), noise, config.rollout_steps).float()
+            past = plan
         at = at + depth + 1
         target, true_motion = self.train.latents(at).to(device), self.train.motion(at).to(device)
         flipped = (torch.rand(size, 1, 1, 1, generator=rng) < config.flip).float()
@@ -116,7 +121,7 @@ class StemTask:
         disturbed = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
         hidden = torch.rand(size, generator=rng) < config.plan_dropout
         plan = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), hidden)
-        guide = self.model.guide(disturbed, plan)
+        guide = self.model.guide(disturbed, plan, past)
         # Trust is about the motion: it is judged by what the motion does to the undisturbed frame.
         undisturbed = warp(last[:, -3:], guide.motion.source).flatten(1, 2)
         terms = motion_terms(guide.motion, undisturbed, target, true_motion)
@@ -155,11 +160,12 @@ class StemTask:
     def _roll(self, first: np.ndarray, chunks: int, lines: list[list[str]] | None = None) -> Tensor:
         """Roll-outs [B, chunks, C, H, W] from held-out chunks under the true (or given) lines."""
         last, out = self.held_out.latents(first), []
+        past = self.plan([self.held_out.lines[i] for i in first], torch.zeros(len(first)))
         for k in range(1, chunks + 1):
             asked = lines[k - 1] if lines else [self.held_out.lines[i] for i in first + k]
             plan = self.plan(asked, torch.zeros(len(first)))
             noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k))
-            last = self.advance(last, plan, noise, 4)
+            last, past = self.advance(last, (past, plan), noise, 4), plan
             out.append(last)
         return torch.stack(out, 1)
 
@@ -168,8 +174,8 @@ class StemTask:
         first = self.held_out.windows(2)[::23][:48]
         rolled = self._roll(first, 1)[:, 0]
         truth, last = self.held_out.latents(first + 1), self.held_out.latents(first)[:, -3:].repeat(1, 4, 1, 1)
-        plan = self.plan([self.held_out.lines[i] for i in first + 1], torch.zeros(len(first)))
-        guide = self.model.guide(self.held_out.latents(first), plan)
+        past, plan = (self.plan([self.held_out.lines[i] for i in first + k], torch.zeros(len(first))) for k in (0, 1))
+        guide = self.model.guide(self.held_out.latents(first), plan, past)
         terms = motion_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1))
         values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
                   "flow_px": terms["flow_px"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),

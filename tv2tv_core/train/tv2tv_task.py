@@ -46,10 +46,12 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class Window:
-    """One batch: latents [B, N + 1, C, H, W], plan summaries [B * N, P], and the text around them."""
+    """One batch: latents [B, N + 1, C, H, W], plan summaries [B * N, P] of each predicted chunk and
+    of the one before it, and the text around them."""
 
     latents: Tensor
     plan: Tensor
+    past: Tensor
     stream: TextStream
     prefix: TextPrefix
 
@@ -111,7 +113,10 @@ class WindowTask:
         states, valid, _ = self.lines.of(torch.tensor(wordings))
         valid = valid & visible.repeat_interleave(self.chunks)[:, None]
         plan = self.model.read(states.to(device), valid.to(device))
-        return Window(footage.latents(span).to(device), plan, stream, run_prefix(self.model.mot, stream))
+        # As for a clip that starts from a picture, nobody knows what went on before the first chunk.
+        unknown = self.model.reader.unknown.expand(len(first), 1, -1)
+        past = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1).flatten(0, 1)
+        return Window(footage.latents(span).to(device), plan, past, stream, run_prefix(self.model.mot, stream))
 
     def _text(self, footage: Footage, chunks: np.ndarray, spoken: float, rng: torch.Generator
               ) -> tuple[list[list[int]], list[list[int]], list[int]]:
@@ -145,7 +150,7 @@ class WindowTask:
         with torch.no_grad():
             guide: Guide | None = None
             if self.model.motion is not None:
-                guide = self.model.guide(history[:, :-1].flatten(0, 1), window.plan)
+                guide = self.model.guide(history[:, :-1].flatten(0, 1), window.plan, window.past)
         draft = self.model.draft(noisy, time, guide, window.plan)
         clean = self.model.history_tokens(history.flatten(0, 1)).unflatten(0, (batch, -1))
         out = run_window(self.model.mot, window.stream, clean, draft.tokens.unflatten(0, (batch, -1)).to(clean.dtype),
