@@ -31,10 +31,11 @@ SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "wa
 class StemConfig:
     """What a stem step is made of.
 
-    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`); `rollout`: up to
-    how many chunks of the model's own making stand between truth and target; weights scale the terms of the loss.
-    `rollout_from`: the step from which it does. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there is no point in
-    repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those of the batch.
+    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`). `rollout`: up to how
+    many chunks of the model's own making stand between truth and target, from step `rollout_from` on, `rollout_steps`
+    Euler steps each. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there
+    is no point in repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those
+    of the batch. The weights scale the terms of the loss.
     """
 
     denoise_from: int = 0
