@@ -81,6 +81,8 @@ def read_frames(path: str | Path, count: int, from_end: bool = False, fps: Fract
         if not container.streams.video:
             raise InputError(f"{shown(path.name)} has no video in it: choose a file with pictures.")
         stream = container.streams.video[0]
+        if stream.codec_context is None:  # damaged, or of a kind that nothing here can decode
+            raise InputError(_NO_FRAME.format(shown(path.name)))
         if stream.width * stream.height > MAX_VIDEO_PIXELS:
             raise InputError(f"{shown(path.name)} is {stream.width} x {stream.height}; at most 8192 x 4320 is allowed.")
         stream.thread_type = "AUTO"
