@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +28,8 @@ class ChunkSegment:
     """
 
     index: int
-    frames: np.ndarray
-    latents: Any
+    frames: np.ndarray = field(repr=False)
+    latents: Any = field(repr=False)
     seed: int | None = None
 
 
@@ -45,7 +45,7 @@ class History:
     """
 
     segment: Segment
-    parent: History | None = None
+    parent: History | None = field(default=None, repr=False)  # a repr must not recurse through a whole story
     prompt: str = ""
 
     def then(self, segment: Segment) -> History:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +63,7 @@ def relived(history: History) -> History:
 
 
 def test_fresh_memory_gives_the_same_bytes() -> None:
-    """cached = uncached, far beyond the window (context 4)."""
+    """cached = uncached, far beyond the window of three chunks."""
     b = backend()
     half = grow(b, start(b), 7)
     whole = grow(b, half, 3)
@@ -96,19 +99,72 @@ def test_a_fork_changes_nothing_before_it() -> None:
 def test_forgetting_costs_time_not_truth(monkeypatch: pytest.MonkeyPatch) -> None:
     b = backend()
     whole = grow(b, start(b), 8)
-    monkeypatch.setattr("tv2tv_core.engine.native.REMEMBERED", 5)
+    monkeypatch.setattr("tv2tv_core.engine.memory.REMEMBERED", 5)
     small = backend()
     grown = grow(small, start(small), 8)
-    assert len(small._memory) <= 5
+    assert len(small._memory) <= 4 * small.spec.context
     assert [c.frames.tobytes() for c in grown.chunks] == [c.frames.tobytes() for c in whole.chunks]
 
 
 def test_the_plan_in_force_stays_in_view() -> None:
+    """Behind the first chunk in view, where training windows have it; never twice."""
     b = backend()
     history = grow(b, start(b), 7, ("walk", *["walk"] * 6))
-    view = b._window(history.nodes())
-    assert [n.segment.text for n in view if isinstance(n.segment, TextSegment)] == ["walk"]
-    assert sum(isinstance(n.segment, ChunkSegment) for n in view) == b.spec.context - 1
+
+    def view(history: History) -> list[str]:
+        nodes = b._memory._view(history.nodes(), 0)
+        return [n.segment.text if isinstance(n.segment, TextSegment) else f"c{n.segment.index}" for n in nodes]
+
+    assert view(history) == ["c4", "walk", "c5", "c6"]
+    changed = grow(b, history, 1, ("jump",))
+    assert view(changed) == ["c5", "walk", "c6", "jump", "c7"]
+    assert view(grow(b, changed, 1, ("jump",))) == ["c6", "jump", "c7", "c8"]
+
+
+def test_an_old_boundary_costs_at_most_an_era(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the story, opening it runs a bounded part of it again, can be cancelled, and gives the same bytes."""
+    monkeypatch.setattr("tv2tv_core.engine.memory.ERA", 6)
+    b = backend()
+    long = grow(b, start(b), 15)
+    fresh, checks = backend(), []
+    list(fresh.think(relived(long), ThinkOptions(1.0, 1.0, 1), lambda: checks.append(1)))
+    assert len(fresh._memory) <= 2 * (6 + fresh.spec.context) < len(long.nodes())
+    again = backend()
+    assert told(grow(again, relived(long), 3)) == told(grow(b, long, 3))
+    with pytest.raises(Cancelled):
+        list(backend().think(relived(long), ThinkOptions(1.0, 1.0, 1), cancel_at(3)))
+
+
+def cancel_at(call: int):
+    """A check that asks to stop at its n-th call."""
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) >= call:
+            raise Cancelled
+
+    return check
+
+
+def test_a_closed_story_is_let_go() -> None:
+    b = backend()
+    grow(b, start(b), 3)
+    gc.collect()
+    assert len(b._memory) == 0
+
+
+def test_two_threads_may_think_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tv2tv_core.engine.memory.REMEMBERED", 4)
+    b = backend()
+    stories = [grow(b, start(b), n) for n in (5, 7)]
+
+    def think(history: History) -> list:
+        return list(b.think(history, ThinkOptions(1.0, 1.0, 1), lambda: None))
+
+    alone = [think(h) for h in stories]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(think, stories * 4)) == alone * 4
 
 
 def act(b: NativeBackend, history: History, **options: object) -> list:
@@ -148,16 +204,11 @@ def test_think_ends_and_is_repeatable() -> None:
 
 def test_cancel_stops_within_a_step() -> None:
     b = backend()
-    calls = []
-
-    def check() -> None:
-        calls.append(1)
-        if len(calls) > 2:
-            raise Cancelled
-
+    made = []
     with pytest.raises(Cancelled):
-        list(b.act(start(b), 0, ActOptions(50, 1.0, 1), check))
-    assert len(calls) == 3
+        for item in b.act(start(b), 0, ActOptions(50, 1.0, 1), cancel_at(4)):
+            made.append(item)
+    assert len(made) <= 3
 
 
 def test_start_frames_of_any_size_and_number() -> None:

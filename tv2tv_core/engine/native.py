@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
@@ -14,23 +13,16 @@ import torch
 from torch import Tensor
 
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
+from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
 from tv2tv_core.model.codec import Codec
 from tv2tv_core.model.mot import Context, SegmentCache, join
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
+from tv2tv_core.plan import MAX_LENGTH
 from tv2tv_core.timeline import ChunkSegment, History, TextSegment
 
 FPS = Fraction(35, 2)
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
-REMEMBERED = 600  # segments whose cache is kept, about half a megabyte each
-
-
-@dataclass(frozen=True)
-class _Remembered:
-    """A segment's cache and, behind a chunk, the text tower's last state: what the next token is sampled from."""
-
-    cache: SegmentCache
-    ahead: Tensor | None
 
 
 class NativeBackend:
@@ -46,11 +38,10 @@ class NativeBackend:
         rows, columns = model.config.video.latent_shape[1:]
         self.spec = BackendSpec(
             name=name, chunk_frames=model.config.video.chunk_frames, fps=FPS, width=2 * columns, height=2 * rows,
-            context=model.config.context, model_hash=model_hash,
+            context=model.config.context - 1, model_hash=model_hash,
         )
-        self._memory: OrderedDict[History, _Remembered] = OrderedDict()
-        self._begun: tuple[History, SegmentCache] | None = None
-        self._prompt = lru_cache(maxsize=16)(self._run_prompt)
+        self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)
+        self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
 
     # The protocol ---------------------------------------------------------------------------------------------------
@@ -70,8 +61,7 @@ class NativeBackend:
     @torch.inference_mode()
     def think(self, history: History, options: ThinkOptions, check: Callable[[], None]) -> Iterator[str | Thought]:
         """Sample the next line token by token; BOF right away means that the plan in force goes on."""
-        context = self._context(history)
-        hidden = self._memory[history].ahead
+        context, hidden = self._memory.context(history, check)
         generator = torch.Generator().manual_seed(options.seed)
         bof = self.model.config.text.bof
         ids: list[int] = []
@@ -83,10 +73,11 @@ class NativeBackend:
                 break
             ids.append(token)
             text = self.tokenizer.decode(ids)
-            if "\n" in text:
-                break
-            if len(text) > len(shown) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                yield text[len(shown) :]
+            if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                if len(text) > MAX_LENGTH or not text.isprintable():
+                    break  # what stands so far is a line; more would not be one
+                if len(text) > len(shown):
+                    yield text[len(shown) :]
                 shown = text
             states, cache = self.model.mot.run_text(torch.tensor([[token]], device=self.device), context)
             self.model.mot.extend(context, cache)
@@ -99,8 +90,8 @@ class NativeBackend:
             ) -> Iterator[np.ndarray | ChunkSegment | None]:
         """Denoise the next chunk under the plan line in force, which the history holds."""
         check()
-        context = self._context(history)
-        self._begun = (history, self._run_bof(context))
+        context, _ = self._memory.context(history, check)
+        self._begun = (weakref.ref(history), era_of(history), self._run_bof(context))
         plans = self._plans(history.plan, options.guidance)
         guides = [self._guide(history, plan) for plan in plans]
         generator = torch.Generator().manual_seed(options.seed)
@@ -115,61 +106,24 @@ class NativeBackend:
         frames = _pixels(self.codec.decode(kept.float().to(self.device))[0])
         yield ChunkSegment(index, frames, kept[0].numpy(), options.seed)
 
-    # What is in view ------------------------------------------------------------------------------------------------
+    # What the memory asks for ---------------------------------------------------------------------------------------
 
-    def _window(self, nodes: list[History]) -> list[History]:
-        """The nodes in view behind the prompt: the last `context − 1` chunks and the text between them, and the plan in
-        force even when it is older."""
-        chunks, first = 0, len(nodes)
-        for i in range(len(nodes) - 1, -1, -1):
-            if isinstance(nodes[i].segment, ChunkSegment):
-                if chunks == self.spec.context - 1:
-                    break
-                chunks, first = chunks + 1, i
-            elif chunks < self.spec.context - 1:
-                first = i
-        view = nodes[first:]
-        if not any(isinstance(node.segment, TextSegment) for node in view):
-            older = [node for node in nodes[:first] if isinstance(node.segment, TextSegment)]
-            view = older[-1:] + view
-        return view
-
-    def _context(self, history: History) -> Context:
-        """Everything in view at the end of `history`, computing what is not remembered yet."""
-        nodes = history.nodes()
-        first = len(nodes)
-        while first and not all(node in self._memory for node in self._window(nodes[:first])):
-            first -= 1
-        for i in range(first, len(nodes)):
-            if nodes[i] not in self._memory:
-                self._memory[nodes[i]] = self._remember(nodes[i], self._assemble(nodes[:i], history.prompt))
-        context = self._assemble(nodes, history.prompt)
-        while len(self._memory) > REMEMBERED:
-            self._memory.popitem(last=False)
-        return context
-
-    def _assemble(self, nodes: list[History], prompt: str) -> Context:
-        view = self._window(nodes)
-        for node in view:
-            self._memory.move_to_end(node)
-        return self.model.mot.context([self._prompt(prompt), *(self._memory[node].cache for node in view)])
-
-    def _remember(self, node: History, context: Context) -> _Remembered:
-        segment = node.segment
-        mot = self.model.mot
+    def _encode(self, node: History, context: Context) -> Remembered:
+        """Run one segment at the end of a context, always in the same way, whoever made it."""
+        segment, mot = node.segment, self.model.mot
         if isinstance(segment, TextSegment):
             ids = torch.tensor([self.tokenizer.encode(segment.text)], device=self.device)
-            return _Remembered(mot.run_text(ids, context)[1], None)
-        if self._begun is not None and self._begun[0] is node.parent:
-            begin = self._begun[1]  # acting has run this very token behind this very context
-            mot.extend(context, begin)
+            return Remembered(mot.run_text(ids, context)[1], None)
+        begun, era, bof = self._begun
+        if begun() is node.parent is not None and era == era_of(node):
+            mot.extend(context, bof)  # acting has run this very token behind this very context
         else:
-            begin = self._run_bof(context)
+            bof = self._run_bof(context)
         latents = torch.from_numpy(np.asarray(segment.latents, dtype=np.float32))[None].to(self.device)
         frames = self.model.remember(latents, context)
         mot.extend(context, frames)
         states, end = mot.run_text(torch.tensor([[mot.config.text.eof]], device=self.device), context)
-        return _Remembered(join([begin, frames, end]), states[:, -1])
+        return Remembered(join([bof, frames, end]), states[:, -1])
 
     def _run_bof(self, context: Context) -> SegmentCache:
         """Put BOF at the end of a context."""

@@ -63,12 +63,14 @@ class TV2TV(nn.Module):
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
                                             nn.Linear(CONDITION, CONDITION))
         self.guide_channels = guide_channels
-        inputs = channels + guide_channels
+        # With a guide, the stem draws new content and says, per frame and pixel, where it goes over the moved history.
+        self.composes = motion is not None and video.prediction == "clean"
+        inputs, outputs = channels + guide_channels, channels + frames * self.composes
         if video.stem == "unet":
             self.stem: UNetStem | LinearStem = UNetStem(
-                inputs, channels, video.patch, video.stem_widths, video.width, CONDITION)
+                inputs, outputs, video.patch, video.stem_widths, video.width, CONDITION)
         else:
-            self.stem = LinearStem(inputs, channels, video.patch, video.width, CONDITION)
+            self.stem = LinearStem(inputs, outputs, video.patch, video.width, CONDITION)
         self.place = nn.Parameter(torch.randn(video.tokens, video.width) * 0.02)
         self.clean_mark = nn.Parameter(torch.zeros(video.width))
 
@@ -127,11 +129,13 @@ class TV2TV(nn.Module):
         out = self.stem.up(tokens, draft.skips, draft.condition).float()
         if self.config.video.prediction == "velocity":
             return flow.clean_from_velocity(out, draft.noisy.float(), draft.time)
-        if draft.guide is not None:
-            frames = self.config.video.chunk_frames
-            trust = draft.guide.trust.float().repeat_interleave(out.shape[1] // frames, 1)
-            out = out + trust * draft.guide.warped.float()
-        return out
+        if not self.composes:
+            return out
+        # Copying where copying is right keeps a roll-out sharp: what is not redrawn cannot drift.
+        frames, channels = self.config.video.chunk_frames, self.config.video.latent_shape[0]
+        trust = draft.guide.trust.float().clamp(1e-3, 1 - 1e-3)
+        copied = torch.sigmoid(torch.logit(trust) + out[:, channels:]).repeat_interleave(channels // frames, 1)
+        return copied * draft.guide.warped.float() + (1 - copied) * out[:, :channels]
 
     def history_tokens(self, clean: Tensor) -> Tensor:
         """Clean latents [B, C, H, W] as history tokens [B, V, D]: the same way in, at flow time 1, without a guide."""
