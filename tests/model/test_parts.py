@@ -49,7 +49,7 @@ def test_euler_with_a_perfect_model_lands_on_the_truth(steps: int) -> None:
 def test_velocity_loss_weighs_late_errors_more_but_boundedly() -> None:
     clean, off = torch.zeros(4, 5), torch.ones(4, 5)
     loss = flow.velocity_loss(off, clean, torch.tensor([0.0, 0.5, 0.9, 0.999]))
-    torch.testing.assert_close(loss, torch.tensor([1.0, 4.0, 25.0, 25.0]))
+    torch.testing.assert_close(loss, torch.tensor([1.0, 4.0, 4.0, 4.0]))
     with pytest.raises(ValueError):
         list(flow.euler(lambda x, t: x, clean, 0))
 

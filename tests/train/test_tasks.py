@@ -17,6 +17,7 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.lines import features
+from tv2tv_core.train.run import run_config
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 from tv2tv_core.train.tv2tv_task import NOT_ASKED, WindowConfig, WindowTask
@@ -101,6 +102,8 @@ def build(stage: str, data: Path, run: Path) -> StemTask | WindowTask:
 @pytest.mark.parametrize("stage", ["stem", "tv2tv"])
 def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> None:
     task = build(stage, data, tmp_path)
+    if stage == "stem":
+        task.config = replace(task.config, rollout=0)  # motion learns from true history only
     randomise(task.model)
     rng, numpy_rng = generators(0, 0, 0)
     task.loss(0, 0, rng, numpy_rng)[0].backward()
@@ -139,4 +142,25 @@ def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
     Trainer(task, TrainConfig(steps=40, lr=3e-3, warmup=5, ema=0.8, checkpoint_minutes=0, sheet_minutes=0),
             tmp_path / "run").run()
     after = task.validate(40)
-    assert after["flow_px"] < 0.5 * before["flow_px"] and after["warped_l1"] < 0.8 * before["warped_l1"]
+    assert after["motion_px"] < 0.5 * before["motion_px"] and after["warped_l1"] < 0.8 * before["warped_l1"]
+
+
+@needs_tokenizer
+def test_the_papers_network_trains_by_config_alone(data: Path, tmp_path: Path) -> None:
+    """No motion, linear patches, velocity: the window stage needs none of what the small budget added."""
+    torch.manual_seed(0)
+    plain = replace(SMALL, video=replace(SMALL.video, motion=None, stem="linear", prediction="velocity"))
+    task = WindowTask(TV2TV(plain), WindowConfig(batch=1, perceptual_weight=0, paraphrases=0, own_history=1.0), data, tmp_path)
+    rng, numpy_rng = generators(0, 0, 0)
+    loss, _ = task.loss(0, 0, rng, numpy_rng)
+    loss.backward()
+    assert torch.isfinite(loss) and task.model.stem.leave.weight.grad.abs().sum() > 0
+
+
+def test_architecture_stays_with_the_run(tmp_path: Path) -> None:
+    config = run_config(tmp_path, {"video": {"motion": None}})
+    assert config.video.motion is None and run_config(tmp_path, {}) == config
+    with pytest.raises(InputError, match="new run folder"):
+        run_config(tmp_path, {"video": {"width": 512}})
+    with pytest.raises(InputError, match="do not fit"):
+        run_config(tmp_path / "other", {"video": {"colour": 3}})

@@ -57,6 +57,7 @@ class Thought:
 
 class Backend(Protocol):
     """Thinks in words, then acts in pixels. Pure in its history: caches are its own business and never change a result.
+    `think` may run in one thread while another acts.
 
     Both generators call `check()` between tokens and between denoising steps; it raises `Cancelled` when asked to stop.
     """

@@ -7,7 +7,7 @@ import torch
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import WeightsError
 from tv2tv_core.model.checkpoint import CODEC, load_weights
-from tv2tv_core.model.codec import build_codec
+from tv2tv_core.model.codec import PixelCodec, build_codec
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import Tokenizer, is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
@@ -25,9 +25,14 @@ def load_backend(preset: Preset, device: torch.device | None = None) -> NativeBa
     tensors, config = load_weights(preset.weights)
     if "model" not in config or "codec" not in config:
         raise WeightsError(f"{preset.weights} holds no whole model; export it with `python3 launch.py train export`")
-    with torch.device("meta"):
-        model = TV2TV(ModelConfig.from_dict(config["model"]))
-        codec = build_codec(config["codec"])
+    try:
+        with torch.device("meta"):
+            model = TV2TV(ModelConfig.from_dict(config["model"]))
+            codec = build_codec(config["codec"])
+    except ValueError as error:
+        raise WeightsError(f"{preset.weights} describes a model that cannot be built ({error}); use other weights") from error
+    if not isinstance(codec, PixelCodec) or codec.latent_shape != model.config.video.latent_shape:
+        raise WeightsError(f"{preset.weights} holds a codec that this backend cannot run; it needs the pixel codec")
     model.to_empty(device="cpu")
     codec.to_empty(device="cpu")
     load_text_tower(model.mot)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
 from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
-from tv2tv_core.model.codec import Codec
+from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.mot import Context, SegmentCache, join
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
@@ -32,7 +32,7 @@ class NativeBackend:
     it grew here or was read from a file; so a rewind, a fork or a reload gives the same bytes as an unbroken run.
     """
 
-    def __init__(self, model: TV2TV, codec: Codec, tokenizer: Tokenizer, *, name: str, model_hash: str) -> None:
+    def __init__(self, model: TV2TV, codec: PixelCodec, tokenizer: Tokenizer, *, name: str, model_hash: str) -> None:
         self.model, self.codec, self.tokenizer = model, codec, tokenizer
         self.device = next(model.parameters()).device
         rows, columns = model.config.video.latent_shape[1:]

@@ -63,7 +63,7 @@ def load_weights(path: Path, expected_sha256: str | None = None) -> tuple[dict[s
     Raises WeightsError when the file is missing, is not ours, or does not have the expected hash.
     """
     if not path.is_file():
-        raise WeightsError(f"weights {path} are missing; restore the file (for the shipped ones: `git checkout {path.name}`)")
+        raise WeightsError(f"weights {path} are missing; restore the file (the shipped ones: `git checkout -- assets`)")
     if expected_sha256 is not None and (found := sha256(path)) != expected_sha256:
         raise WeightsError(f"weights {path} were altered: sha256 is {found[:12]}…, expected {expected_sha256[:12]}…; "
                            "restore the original file")

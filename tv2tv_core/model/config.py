@@ -83,7 +83,7 @@ class VideoConfig:
     stem_widths: tuple[int, ...] = (96, 128, 192)
     width: int = 256
     ffn: int = 768
-    every: int = 3
+    every: int = 5
     text_reads_video_from: int = 20
     gate_start: float = -8.0
     prediction: Literal["clean", "velocity"] = "clean"

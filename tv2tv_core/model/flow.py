@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-TIME_SPREAD = 1.4  # t = sigmoid(N(0, 1.4²)), tv2tv section "objective"
-MIN_REMAINING = 0.2  # velocity loss divides by (1 − t); below this the weight would blow up near the clean end
+TIME_SPREAD = 1.4  # t = sigmoid(N(shift, 1.4²)), the paper's with shift 0
+MIN_REMAINING = 0.5  # velocity loss divides by (1 − t); in pixels, what is left to do near the clean end is only denoising
 
 
-def sample_times(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str = "cpu") -> Tensor:
-    """Flow times in (0, 1), logit-normal."""
-    return torch.sigmoid(torch.randn(shape, generator=generator) * TIME_SPREAD).to(device)
+def sample_times(shape: tuple[int, ...], generator: torch.Generator, device: torch.device | str = "cpu", *,
+                 shift: float = 0.0, at_start: float = 0.0) -> Tensor:
+    """Flow times in [0, 1): logit-normal around `shift`, and a share `at_start` of exact zeros.
+
+    Few-step sampling stands or falls with its first estimate, made from noise alone.
+    """
+    times = torch.sigmoid(torch.randn(shape, generator=generator) * TIME_SPREAD + shift)
+    from_noise = torch.rand(shape, generator=generator) < at_start
+    return times.masked_fill(from_noise, 0.0).to(device)
 
 
 def mix(clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:

@@ -50,10 +50,6 @@ class Context:
     video: KeysValues | None = None
     position: int = 0
 
-    def copy(self) -> Context:
-        """A context that can grow without changing this one."""
-        return Context(self.text, self.video, self.position)
-
 
 def _behind(first: KeysValues | None, second: KeysValues | None) -> KeysValues | None:
     """Two stretches, one behind the other."""

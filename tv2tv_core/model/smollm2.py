@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tv2tv_core.errors import WeightsError
+from tv2tv_core.errors import StorageError, WeightsError
+from tv2tv_core.model.checkpoint import sha256
+from tv2tv_core.model.config import TextConfig
 from tv2tv_core.model.mot import MoT
 
 CACHE = Path(os.environ.get("TV2TV_CACHE", Path(__file__).resolve().parents[2] / ".cache")) / "smollm2-135m-instruct"
 # Names in the pretrained state dict beside ours.
+MARKER = "source.json"
 LAYER_NAMES = {
     "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
     "self_attn.q_proj": "query", "self_attn.k_proj": "key", "self_attn.v_proj": "value", "self_attn.o_proj": "output",
@@ -34,9 +39,19 @@ def find_gguf() -> Path:
     return files[0]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _holds(stamp: dict[str, Any]) -> bool:
+    """Whether a whole cache of this source lies there."""
+    files = (CACHE / name for name in (MARKER, "model.safetensors", "tokenizer.json"))
+    if not all(file.is_file() for file in files):
+        return False
+    try:
+        return json.loads((CACHE / MARKER).read_text()).items() >= stamp.items()
+    except (ValueError, AttributeError):
+        return False
+
+
+def _damaged(error: Exception) -> WeightsError:
+    return WeightsError(f"the text tower's cache {CACHE} is damaged ({type(error).__name__}); delete that folder and retry")
 
 
 def ensure_cached() -> Path:
@@ -46,31 +61,41 @@ def ensure_cached() -> Path:
     """
     source = find_gguf()
     stamp = {"source": source.name, "size": source.stat().st_size}
-    marker = CACHE / "source.json"
-    if marker.exists() and json.loads(marker.read_text()).items() >= stamp.items():
+    if _holds(stamp):
         return CACHE
     from transformers import AutoModelForCausalLM, AutoTokenizer  # heavy: only the first time
 
-    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     fresh = CACHE.with_name(f"{CACHE.name}.{os.getpid()}.tmp")
-    fresh.mkdir(parents=True, exist_ok=True)
-    state = {k: v.to(torch.bfloat16).contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
-    save_file(state, fresh / "model.safetensors")
-    tokenizer.save_pretrained(fresh)
-    (fresh / "source.json").write_text(json.dumps({**stamp, "sha256": _digest(source)}))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        fresh.mkdir(parents=True, exist_ok=True)
+        state = {k: v.to(torch.bfloat16).contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+        save_file(state, fresh / "model.safetensors")
+        tokenizer.save_pretrained(fresh)
+        (fresh / MARKER).write_text(json.dumps({**stamp, "sha256": sha256(source)}))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise StorageError(f"could not write the text tower's cache {CACHE} ({error}); free some space") from error
     try:
         fresh.rename(CACHE)
     except OSError:  # another process was faster, or an older version lies there
-        if not marker.exists() or not json.loads(marker.read_text()).items() >= stamp.items():
-            CACHE.rename(CACHE.with_name(f"{CACHE.name}.{os.getpid()}.old.tmp"))
+        if not _holds(stamp):
+            shutil.rmtree(CACHE, ignore_errors=True)
             fresh.rename(CACHE)
+        shutil.rmtree(fresh, ignore_errors=True)
     return CACHE
 
 
 def load_text_tower(mot: MoT) -> None:
     """Fill the text tower with the pretrained weights, in the tower's own dtype; raises WeightsError on any mismatch."""
-    state = load_file(ensure_cached() / "model.safetensors")
+    try:
+        state = load_file(ensure_cached() / "model.safetensors")
+    except SafetensorError as error:
+        raise _damaged(error) from error
+    if mot.config.text.layers != TextConfig().layers:
+        raise WeightsError(f"the text tower has {TextConfig().layers} layers, the model asks for {mot.config.text.layers}; "
+                           "use weights made for this version")
     mapped = {"embed.weight": state["model.embed_tokens.weight"], "text_norm.weight": state["model.norm.weight"]}
     for i in range(mot.config.text.layers):
         for theirs, ours in LAYER_NAMES.items():
@@ -104,7 +129,10 @@ class Tokenizer:
     def __init__(self, folder: Path) -> None:
         from tokenizers import Tokenizer as Backend
 
-        self._backend = Backend.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._backend = Backend.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more special for a broken file
+            raise _damaged(error) from error
 
     @staticmethod
     @lru_cache(maxsize=1)

@@ -52,7 +52,7 @@ class TV2TV(nn.Module):
         channels, frames = video.latent_shape[0], video.chunk_frames
         self.mot = MoT(config)
         guide_channels = 0
-        self.reader = self.motion = None
+        self.reader = self.motion = self.plan_condition = None
         if motion is not None:
             if channels != 3 * frames:
                 raise ValueError(f"motion needs latents of {3 * frames} channels (frames of RGB), not {channels}")

@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--chunks", type=int, default=4)
     given = parser.parse_args()
-    codecs = {"bicubic": build_codec({"kind": "pixel"}).eval()} | {run.name: trained_codec(run)[0] for run in given.runs}
+    codecs: dict[str, nn.Module] = {"bicubic": build_codec({"kind": "pixel"}).eval()}
+    codecs |= {run.name: trained_codec(run)[0] for run in given.runs}
     print(table(codecs, given.data))
     if given.out:
         chunks = spaced_chunks(load_split(given.data, "heldout"), given.chunks + 1)[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,13 @@ class Footage:
         return Footage(episodes, frames, starts, lines)
 
     def windows(self, length: int) -> np.ndarray:
-        """First chunks, counted over all episodes, of windows of `length` chunks that cross no cut."""
-        return np.array([self.starts[e] + first for e, first in windows(self.episodes, length)], dtype=np.int64)
+        """First chunks, counted over all episodes, of windows of `length` chunks that cross no cut.
+
+        Raises InputError when there is none."""
+        found = [self.starts[e] + first for e, first in windows(self.episodes, length)]
+        if not found:
+            raise InputError(f"the recordings hold no stretch of {length} chunks without a cut; record longer episodes")
+        return np.array(found, dtype=np.int64)
 
     def latents(self, index: np.ndarray | Tensor) -> Tensor:
         """Base pixels in [-1, 1], float32 [..., 12, 48, 80], of chunks counted over all episodes."""
@@ -81,5 +87,7 @@ def _pinned(episodes: list[Episode], path: Path) -> list[Episode]:
             raise InputError(f"episode {missing[0]} of this run is gone; put it back or start a new run folder")
         return [names[name] for name in wanted]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(sorted(names)))
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(json.dumps(sorted(names)))
+    fresh.replace(path)
     return [names[name] for name in sorted(names)]

@@ -52,9 +52,14 @@ class LineTable:
         for row, ids in enumerate(self.ids):
             padded[row, : len(ids)] = torch.tensor(ids)
             self.valid[row, : len(ids)] = True
+        self.states = torch.zeros(len(self.ids), longest, 0, dtype=torch.float16)
+        if model.reader is not None:
+            self._run(model, padded)
+
+    def _run(self, model: TV2TV, padded: Tensor) -> None:
         device = next(model.parameters()).device
         order = self.valid.sum(1).argsort()  # batches of like length waste little padding
-        self.states = torch.zeros(len(self.ids), longest, model.config.text.width, dtype=torch.float16)
+        self.states = torch.zeros(*padded.shape, model.config.text.width, dtype=torch.float16)
         for rows in order.split(BATCH):
             length = int(self.valid[rows].sum(1).max())
             with torch.autocast(device.type, torch.bfloat16):

@@ -16,7 +16,7 @@ def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Te
     """Losses of a predicted motion.
 
     warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk; true_motion [B, F, 3, H, W] in
-    pixels with visibility. `flow` is the root of the distance to the true source where it is visible (`flow_px`: the
+    pixels with visibility. `motion` is the root of the distance to the true source where it is visible (`motion_px`: the
     distance itself, in pixels), `photometric` the error of the warped frames, priced by trust.
     """
     rows, columns = target.shape[-2:]
@@ -24,15 +24,16 @@ def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Te
     grid_y, grid_x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     true_x = (grid_x.to(target) + true_motion[:, :, 0]) / (columns - 1) * 2 - 1
     true_y = (grid_y.to(target) + true_motion[:, :, 1]) / (rows - 1) * 2 - 1
-    distance = ((source[..., 0] - true_x) ** 2 + ((source[..., 1] - true_y) * rows / columns) ** 2 + ROUNDING**2).sqrt()
+    exact = (source[..., 0] - true_x) ** 2 + ((source[..., 1] - true_y) * rows / columns) ** 2
+    distance = (exact + ROUNDING**2).sqrt()
     visible = true_motion[:, :, 2]
     # The root keeps a few far-off pixels (a wall in front of the nose) from drowning the many that are almost right.
-    flow = ((distance.sqrt() - ROUNDING**0.5) * visible).sum() / visible.sum().clamp(min=1)
-    pixels = ((distance.detach() * columns / 2) * visible).sum() / visible.sum().clamp(min=1)
+    root = ((distance.sqrt() - ROUNDING**0.5) * visible).sum() / visible.sum().clamp(min=1)
+    pixels = ((exact.detach().sqrt() * columns / 2) * visible).sum() / visible.sum().clamp(min=1)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
     trust = torch.sigmoid(motion.trust.float()).flatten(1, 2)
     photometric = (trust * error.detach() + TRUST_PRICE * (1 - trust)).mean() + (trust.detach() * error).mean()
-    return {"flow": flow, "photometric": photometric, "trusted": trust.detach().mean(), "flow_px": pixels,
+    return {"motion": root, "photometric": photometric, "trusted": trust.detach().mean(), "motion_px": pixels,
             "warped_error": error.detach().mean()}
 
 
@@ -41,4 +42,5 @@ def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, fra
     rows = torch.arange(len(frame), device=predicted.device)
     a = predicted.unflatten(1, (-1, 3))[rows, frame]
     b = target.unflatten(1, (-1, 3))[rows, frame]
+    net = net.to(predicted.device)
     return net(F.interpolate(a, scale_factor=2.0, mode="bilinear"), F.interpolate(b, scale_factor=2.0, mode="bilinear"))

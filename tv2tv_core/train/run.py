@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tv2tv_core.train.trainer import Outcome, TrainConfig, Trainer
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
 STAGES = ("codec", "stem", "tv2tv")
+ARCHITECTURE = "model.json"
 # What each stage starts from; every value can be overridden on the command line.
 TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
@@ -40,11 +42,31 @@ def pretrained_model(config: ModelConfig) -> TV2TV:
     return model
 
 
+def run_config(run_dir: Path, changes: dict[str, Any]) -> ModelConfig:
+    """The architecture of a run: what it was started with, or the default with `changes`, which is then kept.
+
+    Raises InputError when a run is asked to go on with another architecture."""
+    path = run_dir / ARCHITECTURE
+    kept = ModelConfig.from_dict(json.loads(path.read_text())) if path.exists() else None
+    merged = OmegaConf.merge((kept or ModelConfig()).to_dict(), changes)
+    try:
+        config = ModelConfig.from_dict(OmegaConf.to_container(merged, resolve=False))
+    except WeightsError as error:
+        raise InputError(f"model settings do not fit together ({error.__cause__}); see tv2tv_core/model/config.py") from error
+    if kept is None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(config.to_dict(), indent=1))
+    elif kept != config:
+        raise InputError(f"{run_dir} was started with another architecture; use a new run folder")
+    return config
+
+
 def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcome:
     """Train (or resume) one stage in `run_dir` on recordings under `data`.
 
-    overrides: `trainer.key=value` for the trainer, `key=value` for the stage, `init=RUN` to start from another run's
-    averaged weights. Raises InputError for an unknown stage or key.
+    overrides: `trainer.key=value` for the trainer, `key=value` for the stage, `model.text|video.key=value` for the
+    architecture (kept with the run; `model.video.motion=null` is the paper's network), `init=RUN` to start from another
+    run's averaged weights. Raises InputError for an unknown stage or key.
     """
     if stage not in STAGES:
         raise InputError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
@@ -59,7 +81,7 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
     if stage == "codec":
         task = codec_task.build(given, data, run_dir)
     else:
-        model = pretrained_model(ModelConfig())
+        model = pretrained_model(run_config(run_dir, given.pop("model", {})))
         if stage == "stem":
             task = StemTask(model, _fill(StemConfig, given, "stem"), data, run_dir)
         else:
@@ -73,7 +95,7 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
     `base`: an earlier weight file or run whose entries fill what this run did not train. `codec_run`: the trained codec
     that goes into the same file; without it the codec of `base` stays. Raises WeightsError when there is neither.
     """
-    config = ModelConfig()
+    config = run_config(run_dir, {})
     tensors: dict[str, torch.Tensor] = {}
     codec_config: dict[str, Any] | None = None
     if base is not None and base.is_file():
@@ -87,12 +109,13 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
         tensors |= {f"{CODEC}{name}": value for name, value in codec.state_dict().items()}
     if codec_config is None:
         raise WeightsError("no codec to export: name its run with --codec DIR, or a weight file with one as --base")
-    names = [name for name, value in TV2TV(config).state_dict().items()
-             if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))]
-    if missing := [name for name in names if name not in tensors]:
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in TV2TV(config).state_dict().items()
+                  if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))}
+    if missing := [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]:
         raise WeightsError(f"{len(missing)} weights are in none of the given runs (first: {missing[0]}); name the stem "
                            "run as --base")
-    chosen = {name: tensors[name] for name in names} | {n: t for n, t in tensors.items() if n.startswith(CODEC)}
+    chosen = {name: tensors[name] for name in shapes} | {n: t for n, t in tensors.items() if n.startswith(CODEC)}
     save_weights(out, chosen, {"model": config.to_dict(), "codec": codec_config}, int8=True)
     return out.stat().st_size
 
@@ -109,4 +132,10 @@ def _fill(kind: type, values: dict[str, Any], what: str) -> Any:
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(values) - known):
         raise InputError(f"{what} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    for f in fields(kind):
+        given, default = values.get(f.name), f.default
+        wrong = isinstance(given, str) != isinstance(default, str) or isinstance(given, dict | list) != isinstance(
+            default, tuple)
+        if f.name in values and (wrong and not isinstance(given, tuple)):
+            raise InputError(f"{what}: {f.name} is {given!r}; a value like {default!r} is needed")
     return replace(kind(), **values) if kind is not TrainConfig else kind(**values)

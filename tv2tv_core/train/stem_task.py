@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.media.sheet import contact_sheet
 from tv2tv_core.model import flow
 from tv2tv_core.model.motion import warp
+from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.lines import LineTable
@@ -35,7 +37,8 @@ class StemConfig:
     many chunks of the model's own making stand between truth and target, from step `rollout_from` on, `rollout_steps`
     Euler steps each. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there
     is no point in repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those
-    of the batch. The weights scale the terms of the loss.
+    of the batch. `time_shift`, `from_noise`: how flow times are drawn, see `flow.sample_times`. The weights scale the
+    terms of the loss.
     """
 
     denoise_from: int = 0
@@ -47,8 +50,10 @@ class StemConfig:
     rollout_from: int = 0
     rollout_steps: int = 2
     plan_dropout: float = 0.1
+    time_shift: float = -0.8
+    from_noise: float = 0.2
     paraphrases: int = 3
-    flow_weight: float = 2.0
+    motion_weight: float = 2.0
     photometric_weight: float = 1.0
     naming_weight: float = 5.0
     perceptual_weight: float = 0.2
@@ -60,6 +65,8 @@ class StemTask:
     name = "stem"
 
     def __init__(self, model: TV2TV, config: StemConfig, data: Path, run_dir: Path) -> None:
+        if model.motion is None or not isinstance(model.stem, UNetStem):
+            raise InputError("the stem stage needs motion and a U-Net stem; without them go straight to `train tv2tv`")
         self.model, self.config = model, config
         self.samples_per_micro = config.batch
         self.train = Footage.load(data, "train", run_dir)
@@ -127,8 +134,9 @@ class StemTask:
         undisturbed = warp(last[:, -3:], guide.motion.source).flatten(1, 2)
         terms = motion_terms(guide.motion, undisturbed, target, true_motion)
         named = self._naming(numpy_rng)
-        total = (config.flow_weight * terms["flow"] + config.photometric_weight * terms["photometric"]
-                 + config.naming_weight * named)
+        total = config.naming_weight * named
+        if depth == 0:  # motion learns from what is true; a roll-out only teaches repair
+            total = total + config.motion_weight * terms["motion"] + config.photometric_weight * terms["photometric"]
         logged = {"naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
         if step < config.denoise_from:
             return total, logged
@@ -146,7 +154,8 @@ class StemTask:
                    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Flow matching behind a motion that learns nothing from it, and the perceptual error of the clean estimate."""
         config, size = self.config, len(target)
-        time = flow.sample_times((size,), rng, target.device)
+        time = flow.sample_times((size,), rng, target.device, shift=config.time_shift,
+                                 at_start=config.from_noise)
         noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(target.device), time)
         still = Guide(guide.warped.detach(), guide.trust.detach(), guide.motion)
         clean = self.model.finish(self.model.draft(noisy, time, still, plan), None)
@@ -158,14 +167,17 @@ class StemTask:
         perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
         return velocity + config.perceptual_weight * perceptual, logged | {"perceptual": perceptual.detach()}
 
+    def _held_latents(self, index: np.ndarray) -> Tensor:
+        return self.held_out.latents(index).to(next(self.model.parameters()).device)
+
     def _roll(self, first: np.ndarray, chunks: int, lines: list[list[str]] | None = None) -> Tensor:
         """Roll-outs [B, chunks, C, H, W] from held-out chunks under the true (or given) lines."""
-        last, out = self.held_out.latents(first), []
+        last, out = self._held_latents(first), []
         past = self.plan([self.held_out.lines[i] for i in first], torch.zeros(len(first)))
         for k in range(1, chunks + 1):
             asked = lines[k - 1] if lines else [self.held_out.lines[i] for i in first + k]
             plan = self.plan(asked, torch.zeros(len(first)))
-            noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k))
+            noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k)).to(last)
             last, past = self.advance(last, (past, plan), noise, 4), plan
             out.append(last)
         return torch.stack(out, 1)
@@ -174,12 +186,12 @@ class StemTask:
         """One-chunk errors on held-out moments: mean absolute, of the model and of repeating the last frame."""
         first = self.held_out.windows(2)[::23][:48]
         rolled = self._roll(first, 1)[:, 0]
-        truth, last = self.held_out.latents(first + 1), self.held_out.latents(first)[:, -3:].repeat(1, 4, 1, 1)
+        truth, last = self._held_latents(first + 1), self._held_latents(first)[:, -3:].repeat(1, 4, 1, 1)
         past, plan = (self.plan([self.held_out.lines[i] for i in first + k], torch.zeros(len(first))) for k in (0, 1))
-        guide = self.model.guide(self.held_out.latents(first), plan, past)
-        terms = motion_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1))
+        guide = self.model.guide(self._held_latents(first), plan, past)
+        terms = motion_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1).to(truth))
         values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
-                  "flow_px": terms["flow_px"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),
+                  "motion_px": terms["motion_px"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),
                   "photometric": terms["photometric"].item()}
         if self.lpips is not None:
             pick = torch.full((len(first),), 3)
@@ -191,7 +203,7 @@ class StemTask:
         """Truth above roll-out for four held-out moments, then four instructed roll-outs from one of them."""
         first = self.held_out.windows(SHEET_CHUNKS + 1)
         first = first[:: max(1, len(first) // 4)][:4]
-        truth = torch.stack([self.held_out.latents(first + k) for k in range(SHEET_CHUNKS + 1)], 1)
+        truth = torch.stack([self._held_latents(first + k) for k in range(SHEET_CHUNKS + 1)], 1)
         rolled = torch.cat((truth[:, :1], self._roll(first, SHEET_CHUNKS)), 1)
         rows = []
         for b in range(len(first)):

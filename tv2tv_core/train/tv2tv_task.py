@@ -40,6 +40,8 @@ class WindowConfig:
     history_noise: float = 0.2
     own_history: float = 0.3
     plan_dropout: float = 0.1
+    time_shift: float = -0.8
+    from_noise: float = 0.2
     spoken: float = 0.3
     paraphrases: int = 3
 
@@ -47,11 +49,11 @@ class WindowConfig:
 @dataclass(frozen=True)
 class Window:
     """One batch: latents [B, N + 1, C, H, W], plan summaries [B * N, P] of each predicted chunk and
-    of the one before it, and the text around them."""
+    of the one before it (None without motion), and the text around them."""
 
     latents: Tensor
-    plan: Tensor
-    past: Tensor
+    plan: Tensor | None
+    past: Tensor | None
     stream: TextStream
     prefix: TextPrefix
 
@@ -76,7 +78,8 @@ class WindowTask:
     def _choose_trained(self) -> None:
         model = self.model.requires_grad_(False)
         for part in (model.stem, model.time_condition, model.plan_condition, model.mot.experts):
-            part.requires_grad_(True)
+            if part is not None:
+                part.requires_grad_(True)
         model.place.requires_grad_(True)
         model.clean_mark.requires_grad_(True)
         self.text_side: list[nn.Parameter] = []
@@ -110,12 +113,14 @@ class WindowTask:
             wordings += parts[2]
         stream = lay_out(slots, targets, rotary.chunk_advance(self.model.config.video.grid), visible)
         stream = TextStream(*(getattr(stream, n).to(device) for n in TextStream.__dataclass_fields__))
-        states, valid, _ = self.lines.of(torch.tensor(wordings))
-        valid = valid & visible.repeat_interleave(self.chunks)[:, None]
-        plan = self.model.read(states.to(device), valid.to(device))
-        # As for a clip that starts from a picture, nobody knows what went on before the first chunk.
-        unknown = self.model.reader.unknown.expand(len(first), 1, -1)
-        past = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1).flatten(0, 1)
+        plan = past = None
+        if self.model.reader is not None:
+            states, valid, _ = self.lines.of(torch.tensor(wordings))
+            valid = valid & visible.repeat_interleave(self.chunks)[:, None]
+            plan = self.model.read(states.to(device), valid.to(device))
+            # As for a clip that starts from a picture, nobody knows what went on before the first chunk.
+            unknown = self.model.reader.unknown.expand(len(first), 1, -1)
+            past = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1).flatten(0, 1)
         return Window(footage.latents(span).to(device), plan, past, stream, run_prefix(self.model.mot, stream))
 
     def _text(self, footage: Footage, chunks: np.ndarray, spoken: float, rng: torch.Generator
@@ -182,7 +187,8 @@ class WindowTask:
         flipped = (torch.rand(*size, 1, 1, 1, generator=rng) < config.flip).float()
         sigma = torch.rand(*size, 1, 1, 1, generator=rng) * config.history_noise * flipped
         history = history + (sigma * torch.randn(history.shape, generator=rng)).to(device)
-        time = flow.sample_times((len(target),), rng, device)
+        time = flow.sample_times((len(target),), rng, device, shift=config.time_shift,
+                                 at_start=config.from_noise)
         clean, text = self.predict(window, history, flow.mix(target, noise, time), time)
         velocity = flow.velocity_loss(clean, target, time).mean()
         total, logged = config.video_weight * velocity, {"velocity": velocity.detach()}
