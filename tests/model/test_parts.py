@@ -13,8 +13,10 @@ from tv2tv_core.errors import StorageError, WeightsError
 from tv2tv_core.model import flow
 from tv2tv_core.model.checkpoint import dequantise, load_weights, quantise, save_weights, sha256
 from tv2tv_core.model.config import ModelConfig
+from tv2tv_core.model.mot import Context
 from tv2tv_core.model.motion import PlanReader, project, warp
 from tv2tv_core.model.stem import LinearStem, UNetStem, coordinates
+from tv2tv_core.model.towers import AdaptedLinear, attend
 from tv2tv_core.model.tv2tv import TV2TV
 
 
@@ -171,3 +173,44 @@ def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         save_weights(target, {"a": torch.ones(3)}, {})
     assert (target / "inside").read_text() == "kept" and len(list(tmp_path.iterdir())) == 1
+
+
+# Towers -------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mask_shape", [None, (2, 1, 1, 7), (1, 6, 1, 7), (1, 6, 5, 7)])
+def test_grouped_attention_equals_repeated_heads(mask_shape: tuple[int, ...] | None) -> None:
+    query, key, value = seeded(2, 5, 6, 8), seeded(2, 7, 2, 8, seed=1), seeded(2, 7, 2, 8, seed=2)
+    mask = None if mask_shape is None else seeded(*mask_shape, seed=3)
+    repeated = [x.repeat_interleave(3, 2).transpose(1, 2) for x in (key, value)]
+    expected = torch.nn.functional.scaled_dot_product_attention(query.transpose(1, 2), *repeated, attn_mask=mask)
+    torch.testing.assert_close(attend(query, key, value, mask), expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_a_merged_adapter_is_the_same_function() -> None:
+    layer = AdaptedLinear(8, 6, rank=2)
+    with torch.no_grad():
+        layer.adapter_up.normal_()
+    x = seeded(3, 8)
+    before, plain = layer(x), torch.nn.functional.linear(x, layer.weight)
+    layer.merge()
+    assert not torch.allclose(before, plain)
+    torch.testing.assert_close(layer(x), before)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+def test_settled_model_says_the_same_in_half_the_bits() -> None:
+    model = tiny_model().requires_grad_(False)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        full = model.mot.logits(model.mot.run_text(ids, Context())[0])
+        settled = model.settle(torch.bfloat16).mot
+        half = settled.logits(settled.run_text(ids, Context())[0])
+    assert half.dtype == torch.float32 and (half - full).abs().max() < 0.1 * full.abs().max()
+
+
+def test_flow_times_lean_where_they_are_told() -> None:
+    generator = torch.Generator().manual_seed(0)
+    plain = flow.sample_times((4000,), generator)
+    early = flow.sample_times((4000,), generator, shift=-1.0, at_start=0.25)
+    assert abs(plain.mean() - 0.5) < 0.03 and early.mean() < 0.35
+    assert abs((early == 0).float().mean() - 0.25) < 0.03 and not (plain == 0).any() and early.max() < 1
