@@ -63,9 +63,8 @@ class TV2TV(nn.Module):
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
                                             nn.Linear(CONDITION, CONDITION))
         self.guide_channels = guide_channels
-        # With a guide, the stem draws new content and says, per frame and pixel, where it goes over the moved history.
         self.composes = motion is not None and video.prediction == "clean"
-        inputs, outputs = channels + guide_channels, channels + frames * self.composes
+        inputs, outputs = channels + guide_channels, channels
         if video.stem == "unet":
             self.stem: UNetStem | LinearStem = UNetStem(
                 inputs, outputs, video.patch, video.stem_widths, video.width, CONDITION)
@@ -131,11 +130,9 @@ class TV2TV(nn.Module):
             return flow.clean_from_velocity(out, draft.noisy.float(), draft.time)
         if not self.composes:
             return out
-        # Copying where copying is right keeps a roll-out sharp: what is not redrawn cannot drift.
-        frames, channels = self.config.video.chunk_frames, self.config.video.latent_shape[0]
-        trust = draft.guide.trust.float().clamp(1e-3, 1 - 1e-3)
-        copied = torch.sigmoid(torch.logit(trust) + out[:, channels:]).repeat_interleave(channels // frames, 1)
-        return copied * draft.guide.warped.float() + (1 - copied) * out[:, :channels]
+        # What is trusted is copied, the rest is drawn: a pixel that is not redrawn cannot drift over a long clip.
+        trust = draft.guide.trust.float().repeat_interleave(out.shape[1] // self.config.video.chunk_frames, 1)
+        return trust * draft.guide.warped.float() + (1 - trust) * out
 
     def history_tokens(self, clean: Tensor) -> Tensor:
         """Clean latents [B, C, H, W] as history tokens [B, V, D]: the same way in, at flow time 1, without a guide."""

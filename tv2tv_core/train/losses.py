@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tv2tv_core.model.motion import Motion
 
-TRUST_PRICE = 0.2  # mean absolute error (frames in [-1, 1]) at which a warped pixel stops being worth trusting
+TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
 ROUNDING = 0.01  # half-way point of the robust motion loss, in half image widths
 
 
@@ -17,7 +17,8 @@ def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Te
 
     warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk; true_motion [B, F, 3, H, W] in
     pixels with visibility. `motion` is the root of the distance to the true source where it is visible (`motion_px`: the
-    distance itself, in pixels), `photometric` the error of the warped frames, priced by trust.
+    distance itself, in pixels), `photometric` the error of the warped frames there, `trust` the cross-entropy of the trust
+    map against what was in view and came out right.
     """
     rows, columns = target.shape[-2:]
     source = motion.source
@@ -31,10 +32,11 @@ def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Te
     root = ((distance.sqrt() - ROUNDING**0.5) * visible).sum() / visible.sum().clamp(min=1)
     pixels = ((exact.detach().sqrt() * columns / 2) * visible).sum() / visible.sum().clamp(min=1)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
-    trust = torch.sigmoid(motion.trust.float()).flatten(1, 2)
-    photometric = (trust * error.detach() + TRUST_PRICE * (1 - trust)).mean() + (trust.detach() * error).mean()
-    return {"motion": root, "photometric": photometric, "trusted": trust.detach().mean(), "motion_px": pixels,
-            "warped_error": error.detach().mean()}
+    seen = visible * (error.detach() < TRUSTED_ERROR)
+    trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen)
+    photometric = (visible * error).sum() / visible.sum().clamp(min=1)
+    return {"motion": root, "photometric": photometric, "trust": trust, "motion_px": pixels,
+            "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.detach().mean()}
 
 
 def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, frame: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class StemConfig:
     paraphrases: int = 3
     motion_weight: float = 2.0
     photometric_weight: float = 1.0
+    trust_weight: float = 0.5
     naming_weight: float = 5.0
     perceptual_weight: float = 0.2
 
@@ -136,7 +137,8 @@ class StemTask:
         named = self._naming(numpy_rng)
         total = config.naming_weight * named
         if depth == 0:  # motion learns from what is true; a roll-out only teaches repair
-            total = total + config.motion_weight * terms["motion"] + config.photometric_weight * terms["photometric"]
+            total = (total + config.motion_weight * terms["motion"] + config.photometric_weight * terms["photometric"]
+                     + config.trust_weight * terms["trust"])
         logged = {"naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
         if step < config.denoise_from:
             return total, logged
@@ -192,7 +194,7 @@ class StemTask:
         terms = motion_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1).to(truth))
         values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
                   "motion_px": terms["motion_px"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),
-                  "photometric": terms["photometric"].item()}
+                  "trust": terms["trust"].item()}
         if self.lpips is not None:
             pick = torch.full((len(first),), 3)
             values["model_lpips"] = perceptual_loss(self.lpips, rolled, truth, pick).mean().item()
