@@ -33,7 +33,8 @@ SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "wa
 class StemConfig:
     """What a stem step is made of.
 
-    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`). `rollout`: up to how
+    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`). `wear`: up to how many
+    times it was moved there and back by parts of a pixel, the blur that every chunk of a roll-out adds. `rollout`: up to how
     many chunks of the model's own making stand between truth and target, from step `rollout_from` on, `rollout_steps`
     Euler steps each. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there
     is no point in repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those
@@ -46,6 +47,7 @@ class StemConfig:
     batch: int = 8
     flip: float = 0.5
     history_noise: float = 0.2
+    wear: int = 4
     rollout: int = 0
     rollout_from: int = 0
     rollout_steps: int = 2
@@ -125,6 +127,7 @@ class StemTask:
             past = plan
         at = at + depth + 1
         target, true_motion = self.train.latents(at).to(device), self.train.motion(at).to(device)
+        last = wear(last, int(numpy_rng.integers(0, config.wear + 1)), rng)
         flipped = (torch.rand(size, 1, 1, 1, generator=rng) < config.flip).float()
         sigma = torch.rand(size, 1, 1, 1, generator=rng) * config.history_noise * flipped
         disturbed = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
@@ -214,6 +217,17 @@ class StemTask:
         steered = self._roll(same, SHEET_CHUNKS, [list(SHEET_LINES)] * SHEET_CHUNKS)
         rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(SHEET_LINES, steered, strict=True)]
         return contact_sheet(rows, every=4, scale=1)
+
+
+def wear(latents: Tensor, times: int, rng: torch.Generator) -> Tensor:
+    """Latents [B, C, H, W] moved there and back `times` times by up to half a pixel: the blur of repeated resampling."""
+    for _ in range(times):
+        shift = (torch.rand(len(latents), 2, generator=rng) - 0.5) * 2 / torch.tensor(latents.shape[-1:-3:-1])
+        for sign in (1.0, -1.0):
+            affine = torch.cat((torch.eye(2).expand(len(latents), 2, 2), sign * shift[..., None]), -1).to(latents)
+            grid = F.affine_grid(affine, list(latents.shape), align_corners=True)
+            latents = F.grid_sample(latents, grid, mode="bicubic", padding_mode="border", align_corners=True)
+    return latents
 
 
 def to_frames(latents: Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.model import flow, rotary
 from tv2tv_core.model.smollm2 import Tokenizer
+from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.model.window import TextPrefix, TextStream, lay_out, run_prefix, run_window
 from tv2tv_core.train.footage import Footage
@@ -28,7 +29,8 @@ class WindowConfig:
     """What a window step is made of.
 
     `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
-    whose history is the model's own two-step prediction; other names as in StemConfig.
+    whose history is the model's own two-step prediction; `train_stem` False leaves a trained U-Net stem as it is and only
+    lets the towers join it; other names as in StemConfig.
     """
 
     batch: int = 2
@@ -36,6 +38,7 @@ class WindowConfig:
     video_weight: float = 1.0
     perceptual_weight: float = 0.2
     text_lr: float = 1.0
+    train_stem: bool = True
     flip: float = 0.5
     history_noise: float = 0.2
     own_history: float = 0.3
@@ -77,7 +80,10 @@ class WindowTask:
 
     def _choose_trained(self) -> None:
         model = self.model.requires_grad_(False)
-        for part in (model.stem, model.time_condition, model.plan_condition, model.mot.experts):
+        parts = [model.mot.experts, model.stem.from_norm, model.stem.from_tokens] if isinstance(model.stem, UNetStem) else []
+        if self.config.train_stem or not parts:
+            parts = [model.mot.experts, model.stem, model.time_condition, model.plan_condition]
+        for part in parts:
             if part is not None:
                 part.requires_grad_(True)
         model.place.requires_grad_(True)
