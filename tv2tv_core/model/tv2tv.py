@@ -63,9 +63,8 @@ class TV2TV(nn.Module):
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
                                             nn.Linear(CONDITION, CONDITION))
         self.guide_channels = guide_channels
-        # With a guide, the stem gives two pictures: what to draw where history is not trusted, and how to repair it where it is.
         self.composes = motion is not None and video.prediction == "clean"
-        inputs, outputs = channels + guide_channels, channels * (2 if self.composes else 1)
+        inputs, outputs = channels + guide_channels, channels
         if video.stem == "unet":
             self.stem: UNetStem | LinearStem = UNetStem(
                 inputs, outputs, video.patch, video.stem_widths, video.width, CONDITION)
@@ -131,10 +130,9 @@ class TV2TV(nn.Module):
             return flow.clean_from_velocity(out, draft.noisy.float(), draft.time)
         if not self.composes:
             return out
-        # What is trusted is copied (and mended where moving blurred it), the rest is drawn: copies cannot drift far.
-        drawn, mended = out.chunk(2, 1)
-        trust = draft.guide.trust.float().repeat_interleave(drawn.shape[1] // self.config.video.chunk_frames, 1)
-        return trust * (draft.guide.warped.float() + mended) + (1 - trust) * drawn
+        # What is trusted is copied, the rest is drawn: a pixel that is not redrawn cannot drift over a long clip.
+        trust = draft.guide.trust.float().repeat_interleave(out.shape[1] // self.config.video.chunk_frames, 1)
+        return trust * draft.guide.warped.float() + (1 - trust) * out
 
     def history_tokens(self, clean: Tensor) -> Tensor:
         """Clean latents [B, C, H, W] as history tokens [B, V, D]: the same way in, at flow time 1, without a guide."""

@@ -1,6 +1,6 @@
 """Compares trained codecs: a table of figures on held-out chunks and a contact sheet of truth beside each codec.
 
-`python -m tv2tv_core.train.codec_report RUN… --data ARENA --out SHEET.png`
+`python -m tv2tv_core.train.codec_report [RUN…] --data ARENA --out SHEET.png`
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from torch import nn
 from tv2tv_core.data.shards import load_split
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.model.codec import build_codec
-from tv2tv_core.train.codec_task import as_pixels, measure, reconstruct, spaced_chunks, trained_codec
-
-CHUNKS = 96
-
+from tv2tv_core.train.codec_task import (
+    VALIDATION_CHUNKS,
+    as_pixels,
+    measure,
+    reconstruct,
+    spaced_chunks,
+    trained_codec,
+)
 
 def decode_ms(codec: nn.Module, runs: int = 15) -> float:
     """Median milliseconds to decode one chunk with the threads that torch has."""
@@ -46,7 +50,7 @@ def table(codecs: dict[str, nn.Module], data: Path) -> str:
         speed = decode_ms(codec)
         for split in ("heldout", "heldout_map"):
             if episodes := load_split(data, split):
-                found = measure(codec, spaced_chunks(episodes, CHUNKS), *eyes)
+                found = measure(codec, spaced_chunks(episodes, VALIDATION_CHUNKS), *eyes)
                 lines.append(
                     f"| {name} | {size:.2f} M | {speed:.0f} | {split} | {found['lpips']:.3f} "
                     f"| {found['lpips_fine']:.3f} | {found['psnr']:.1f} |"
@@ -64,7 +68,7 @@ def sheet(codecs: dict[str, nn.Module], chunks: np.ndarray, scale: int = 2) -> n
 def main() -> None:
     """Prints the table and writes the sheet; plain bicubic enlargement of the small pixels comes first in both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--data", type=Path, default=Path("runs/arena"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--chunks", type=int, default=4)
@@ -74,7 +78,8 @@ def main() -> None:
     print(table(codecs, given.data))
     if given.out:
         chunks = spaced_chunks(load_split(given.data, "heldout"), given.chunks + 1)[1:]
-        Image.fromarray(sheet(codecs, chunks)).save(given.out, optimize=True)
+        picture = Image.fromarray(sheet(codecs, chunks)).quantize(256, dither=Image.Dither.NONE)  # small in a repository
+        picture.save(given.out, optimize=True)
 
 
 if __name__ == "__main__":
