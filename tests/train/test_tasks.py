@@ -93,8 +93,8 @@ def test_a_step_is_a_function_of_its_number(stage: str, data: Path, tmp_path: Pa
 
 def build(stage: str, data: Path, run: Path) -> StemTask | WindowTask:
     if stage == "stem":
-        return StemTask(model(), StemConfig(batch=2, rollout=1, perceptual_weight=0, paraphrases=1, naming_batch=4),
-                        data, run)
+        return StemTask(model(), StemConfig(batch=2, rollout=1, rollout_from=0, denoise_from=0, perceptual_weight=0,
+                                            paraphrases=1, naming_batch=4), data, run)
     return WindowTask(model(), WindowConfig(batch=2, perceptual_weight=0, paraphrases=1, own_history=0.5), data, run)
 
 
@@ -137,7 +137,7 @@ def test_killed_and_resumed_equals_unbroken(stage: str, data: Path, tmp_path: Pa
 @needs_tokenizer
 def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
     task = StemTask(model(), StemConfig(batch=4, perceptual_weight=0, paraphrases=0, denoise_from=1000, plan_dropout=0,
-                                        history_noise=0), data, tmp_path)
+                                        history_noise=0, wear=0), data, tmp_path)
     before = task.validate(0)
     Trainer(task, TrainConfig(steps=40, lr=3e-3, warmup=5, ema=0.8, checkpoint_minutes=0, sheet_minutes=0),
             tmp_path / "run").run()

@@ -26,8 +26,8 @@ ARCHITECTURE = "model.json"
 # What each stage starts from; every value can be overridden on the command line.
 TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
-    "stem": {"lr": 8e-4, "bf16": True, "cooldown": 0.2, "ema": 0.998, "validate_every": 500},
-    "tv2tv": {"lr": 6e-4, "bf16": True, "cooldown": 0.3, "ema": 0.998, "validate_every": 250},
+    "stem": {"lr": 1e-3, "bf16": True, "cooldown": 0.2, "ema": 0.995, "clip": 5.0, "validate_every": 300},
+    "tv2tv": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.99, "clip": 5.0, "validate_every": 200},
 }
 
 

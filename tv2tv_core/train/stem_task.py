@@ -42,24 +42,24 @@ class StemConfig:
     terms of the loss.
     """
 
-    denoise_from: int = 0
+    batch: int = 16
+    denoise_from: int = 500
     naming_batch: int = 128
-    batch: int = 8
     flip: float = 0.5
     history_noise: float = 0.2
-    wear: int = 4
-    rollout: int = 0
-    rollout_from: int = 0
-    rollout_steps: int = 2
+    wear: int = 2
+    rollout: int = 3
+    rollout_from: int = 1500
+    rollout_steps: int = 1
     plan_dropout: float = 0.1
     time_shift: float = -0.8
-    from_noise: float = 0.2
-    paraphrases: int = 3
+    from_noise: float = 0.5
+    paraphrases: int = 5
     motion_weight: float = 2.0
     photometric_weight: float = 1.0
     trust_weight: float = 0.5
     naming_weight: float = 5.0
-    perceptual_weight: float = 0.2
+    perceptual_weight: float = 0.5
 
 
 class StemTask:

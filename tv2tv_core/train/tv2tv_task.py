@@ -34,7 +34,7 @@ class WindowConfig:
     """
 
     batch: int = 2
-    text_weight: float = 0.3
+    text_weight: float = 0.5
     video_weight: float = 1.0
     perceptual_weight: float = 0.2
     text_lr: float = 1.0
@@ -44,9 +44,9 @@ class WindowConfig:
     own_history: float = 0.3
     plan_dropout: float = 0.1
     time_shift: float = -0.8
-    from_noise: float = 0.2
+    from_noise: float = 0.5
     spoken: float = 0.3
-    paraphrases: int = 3
+    paraphrases: int = 5
 
 
 @dataclass(frozen=True)
