@@ -15,7 +15,8 @@ from tv2tv_core.model.stem import ResidualBlock, coordinates, groups
 # forward, strafe, run, turn/15, look/15, jump, crouch, fire, use, then one per weapon.
 ACTION_FEATURES = 9 + 7
 FLOW_SCALE = 0.5  # the local residual's unit, in half image widths
-DETAIL_BACK = 0.25  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
+STILL = 0.25  # pixels below which a motion is none
+DETAIL_BACK = 0.12  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
 MIN_DEPTH = 0.2  # bound on the projective denominator: what lies beyond is far outside the view
 
 
@@ -123,14 +124,15 @@ def warp(last: Tensor, source: Tensor) -> Tensor:
     """Sample last [B, 3, H, W] at source [B, F, H, W, 2] → [B, F, 3, H, W].
 
     Bicubic, and a part of the fine detail that moving by fractions of a pixel costs is given back: a clip moves its
-    history dozens of times. What does not move stays untouched, so nothing can build up there.
+    history dozens of times. Motion below a quarter of a pixel is taken for none, so that what stands stays as it is.
     """
     rows, columns = last.shape[-2:]
     last = last.float()
     detail = last - F.avg_pool2d(F.pad(last, (1, 1, 1, 1), mode="replicate"), 3, 1)
     still = coordinates(rows, columns, source)[0].permute(1, 2, 0) * source.new_tensor([1.0, columns / rows])
-    pixels = (source - still) * source.new_tensor([columns / 2, rows / 2])
-    moved = pixels.norm(dim=-1).clamp(max=1)[:, :, None]
+    pixels = ((source - still) * source.new_tensor([columns / 2, rows / 2])).norm(dim=-1, keepdim=True)
+    source = torch.where(pixels < STILL, still, source)
+    moved = (pixels - STILL).clamp(0, 1).movedim(-1, 2)
     both = torch.cat((last, detail), 1).repeat_interleave(source.shape[1], 0)
     out = F.grid_sample(both, source.flatten(0, 1).clamp(-2, 2), mode="bicubic", padding_mode="border", align_corners=True)
     image, fine = out.unflatten(0, (-1, source.shape[1])).chunk(2, 2)

@@ -29,7 +29,7 @@ class WindowConfig:
     """What a window step is made of.
 
     `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
-    whose history is the model's own two-step prediction; `train_stem` False leaves a trained U-Net stem as it is and only
+    whose history is the model's own prediction in `own_steps` steps; `train_stem` False leaves a trained U-Net stem as it is and only
     lets the towers join it; other names as in StemConfig.
     """
 
@@ -42,6 +42,7 @@ class WindowConfig:
     flip: float = 0.5
     history_noise: float = 0.2
     own_history: float = 0.3
+    own_steps: int = 1
     plan_dropout: float = 0.1
     time_shift: float = -0.8
     from_noise: float = 0.5
@@ -170,11 +171,11 @@ class WindowTask:
 
     @torch.no_grad()
     def own_history(self, window: Window, noise: Tensor) -> Tensor:
-        """The model's own two-step predictions from true history, behind the true first chunk."""
+        """The model's own predictions from true history, behind the true first chunk."""
         def ask(x: Tensor, time: Tensor) -> Tensor:
             return self.predict(window, window.latents, x, time)[0]
 
-        *_, (made, _) = flow.euler(ask, noise, 2)
+        *_, (made, _) = flow.euler(ask, noise, self.config.own_steps)
         made = made.clamp(-1, 1).unflatten(0, (len(window.latents), -1))
         return torch.cat((window.latents[:, :1], made), 1)
 
