@@ -70,7 +70,7 @@ def test_turning_left_and_right_move_the_world_the_other_way(backend, name: str)
     moved = {}
     for line in ("stand, turn left 15", "stand, turn right 15"):
         request = GenerateRequest(backend=backend, history=backend.begin(start.meta_prompt, start.frames), chunks=2,
-                                  plan=(line,) * 2, seed=1, steps=2)
+                                  plan=(line,) * 2, seed=1, steps=1)
         frames = np.concatenate([e.chunk.frames for e in generate(request, Control()) if isinstance(e, ChunkDone)])
         steps = np.concatenate((start.frames[-1:], frames))
         moved[line] = sum(shift(a, b) for a, b in zip(steps[:-1], steps[1:], strict=True))
@@ -86,7 +86,7 @@ def test_same_request_same_bytes(backend) -> None:
 
     def story() -> list:
         history = backend.begin(start.meta_prompt, start.frames)
-        *_, last = generate(GenerateRequest(backend=backend, history=history, chunks=3, seed=9, steps=2), Control())
+        *_, last = generate(GenerateRequest(backend=backend, history=history, chunks=3, seed=9, steps=1), Control())
         assert isinstance(last, Finished)
         return [s.frames.tobytes() if hasattr(s, "frames") else s.text for s in last.history]
 

@@ -22,7 +22,7 @@ def one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["generate", "--preset", "nope"], "Presets are: embedded, embedded-fast"),
+        (["generate", "--preset", "nope"], "Presets are: embedded, embedded-4step"),
         (["generate", "--seconds", "-3"], "0.25 to 120"),
         (["generate", "--seconds", "1e30"], "0.25 to 120"),
         (["generate", "--seconds", "soon"], "'soon'"),

@@ -50,17 +50,17 @@ def test_the_bare_command_makes_an_example_clip_and_says_where(run, tmp_path, ca
 def test_generate_obeys_its_flags(run, tmp_path, capsys):
     Path("plan.txt").write_text("stand, turn left 45\n\nrun forward\n")
     flags = ["--plan", "plan.txt", "--seconds", "1", "--seed", "7", "--prompt", "a red base", "--out", "my.mp4"]
-    assert run("generate", *flags, "--steps", "3", "--start", "gateway", "--preset", "embedded-fast") == 0
+    assert run("generate", *flags, "--steps", "3", "--start", "gateway", "--preset", "embedded-4step") == 0
     document = json.loads(Path("my.json").read_text())
     assert (document["seed"], document["prompt"], document["start"]) == (7, "a red base", "gateway")
-    assert document["settings"]["steps"] == 3 and document["preset"] == "embedded-fast"
+    assert document["settings"]["steps"] == 3 and document["preset"] == "embedded-4step"
     assert document["segments"][0] == {"type": "text", "text": "stand, turn left 45", "source": "person"}
     assert "my.mp4" in capsys.readouterr().out and "clip.mp4" not in [path.name for path in tmp_path.iterdir()]
 
 
 def test_a_preset_gives_what_no_flag_says(run):
-    assert run("generate", "--seconds", "0.5", "--preset", "embedded-fast") == 0
-    assert json.loads(Path("clip.json").read_text())["settings"]["steps"] == 2
+    assert run("generate", "--seconds", "0.5", "--preset", "embedded-4step") == 0
+    assert json.loads(Path("clip.json").read_text())["settings"]["steps"] == 4
 
 
 def test_ctrl_c_is_130_and_leaves_the_good_clip_alone(run, tmp_path, capsys):
