@@ -28,13 +28,8 @@ def mix(clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:
     return time * clean + (1 - time) * noise
 
 
-def velocity_from_clean(predicted: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-    """The velocity that leads from x_t to a predicted clean latent: (x̂ − x_t) / (1 − t)."""
-    return (predicted - noisy) / (1 - _expand(time, noisy)).clamp(min=1e-3)
-
-
 def clean_from_velocity(velocity: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-    """Inverse of `velocity_from_clean`."""
+    """The clean latent that a velocity at x_t leads to: x_t + (1 − t) · v."""
     return noisy + velocity * (1 - _expand(time, noisy))
 
 

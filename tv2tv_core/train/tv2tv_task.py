@@ -29,8 +29,8 @@ class WindowConfig:
     """What a window step is made of.
 
     `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
-    whose history is the model's own prediction in `own_steps` steps; `train_stem` False leaves a trained U-Net stem as it is and only
-    lets the towers join it; other names as in StemConfig.
+    whose history is the model's own prediction in `own_steps` steps. `train_stem` False leaves a trained U-Net stem as it
+    is and only lets the towers join it. `spoken`: share of lines in a person's wording; other names as in StemConfig.
     """
 
     batch: int = 2
