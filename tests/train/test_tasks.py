@@ -13,11 +13,12 @@ import torch
 from tests.model.tiny import TINY, randomise
 from tests.train.footage_files import write_episode, write_footage
 from tv2tv_core.errors import InputError
+from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.lines import features
-from tv2tv_core.train.run import run_config
+from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 from tv2tv_core.train.tv2tv_task import NOT_ASKED, WindowConfig, WindowTask
@@ -164,3 +165,25 @@ def test_architecture_stays_with_the_run(tmp_path: Path) -> None:
         run_config(tmp_path, {"video": {"width": 512}})
     with pytest.raises(InputError, match="do not fit"):
         run_config(tmp_path / "other", {"video": {"colour": 3}})
+
+
+@needs_tokenizer
+def test_a_resumed_window_run_has_its_motion(data: Path, tmp_path: Path) -> None:
+    """What a run does not train is no part of its checkpoints, and yet stays with it."""
+    first, run = model(seed=3), tmp_path / "run"
+    take_over(first, run, None)
+    WindowTask(first, WindowConfig(perceptual_weight=0, paraphrases=0), data, run)
+    keep_frozen(first, run)
+    again = model(seed=4)
+    assert not torch.equal(again.motion.enter.weight, first.motion.enter.weight)
+    take_over(again, run, None)
+    for part in ("motion", "reader"):
+        ours, theirs = (dict(getattr(m, part).named_parameters()) for m in (again, first))
+        assert ours and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_may_start_from_a_weight_file(tmp_path: Path) -> None:
+    source, target = model(seed=3), model(seed=4)
+    save_weights(tmp_path / "w.safetensors", dict(source.named_parameters()), {})
+    take_over(target, tmp_path / "run", str(tmp_path / "w.safetensors"))
+    torch.testing.assert_close(target.stem.enter.weight, source.stem.enter.weight, atol=1e-3, rtol=1e-3)

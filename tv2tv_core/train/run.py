@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors.torch import load_file, save_file
 
 from tv2tv_core.errors import InputError, WeightsError
 from tv2tv_core.model.checkpoint import CODEC, load_weights, save_weights
@@ -23,6 +24,7 @@ from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
 STAGES = ("codec", "stem", "tv2tv")
 ARCHITECTURE = "model.json"
+FROZEN = "frozen.safetensors"  # in a run: what it neither trains nor finds in the pretrained tower
 # What each stage starts from; every value can be overridden on the command line.
 TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
@@ -61,12 +63,39 @@ def run_config(run_dir: Path, changes: dict[str, Any]) -> ModelConfig:
     return config
 
 
+def take_over(model: TV2TV, run_dir: Path, init: str | None) -> None:
+    """Fill a model with what its run starts from: its own frozen parts when it has begun, else the weights at `init`.
+
+    Raises WeightsError when there are none."""
+    if (run_dir / FROZEN).exists():
+        run_state.load_partly(model, load_file(run_dir / FROZEN))
+        return
+    for source in filter(None, (init or "").split(",")):
+        path = Path(source)
+        report = run_state.load_partly(model, load_weights(path)[0] if path.is_file() else run_state.ema_of(path))
+        print(f"Weights from {source}: " + ", ".join(f"{key} {len(names)}" for key, names in report.items()))
+
+
+def keep_frozen(model: TV2TV, run_dir: Path) -> None:
+    """Keep what a run does not train (motion and plan reader in the window stage) with it, once: a checkpoint holds only
+    what is trained, and a resumed run must not depend on where it came from."""
+    path = run_dir / FROZEN
+    if path.exists():
+        return
+    frozen = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()
+              if not parameter.requires_grad and not is_text_tower(name.removeprefix("mot."), parameter)}
+    fresh = path.with_suffix(".tmp")
+    save_file(frozen, fresh)
+    fresh.replace(path)
+
+
 def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcome:
     """Train (or resume) one stage in `run_dir` on recordings under `data`.
 
     overrides: `trainer.key=value` for the trainer, `key=value` for the stage, `model.text|video.key=value` for the
-    architecture (kept with the run; `model.video.motion=null` is the paper's network), `init=RUN` to start from another
-    run's averaged weights. Raises InputError for an unknown stage or key.
+    architecture (kept with the run; `model.video.motion=null` is the paper's network), `init=FROM` to start from another
+    run's averaged weights or from a weight file (several, later over earlier, with commas between).
+    Raises InputError for an unknown stage or key.
     """
     if stage not in STAGES:
         raise InputError(f"stage {stage!r} is unknown; choose one of {', '.join(STAGES)}")
@@ -82,10 +111,13 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
         task = codec_task.build(given, data, run_dir)
     else:
         model = pretrained_model(run_config(run_dir, given.pop("model", {})))
+        take_over(model, run_dir, init)
+        init = None
         if stage == "stem":
             task = StemTask(model, _fill(StemConfig, given, "stem"), data, run_dir)
         else:
             task = WindowTask(model, _fill(WindowConfig, given, "tv2tv"), data, run_dir)
+        keep_frozen(model, run_dir)
     return Trainer(task, trainer_config, run_dir, Path(init) if init else None).run()
 
 
@@ -103,6 +135,8 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
         codec_config = stored.get("codec")
     elif base is not None:
         tensors = run_state.ema_of(base)
+    if (run_dir / FROZEN).exists():
+        tensors |= load_file(run_dir / FROZEN)
     tensors |= run_state.ema_of(run_dir)
     if codec_run is not None:
         codec, codec_config = codec_task.trained_codec(codec_run)
