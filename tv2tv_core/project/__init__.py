@@ -1,0 +1,1 @@
+"""A project as one SQLite file: takes, chunks, frames, latents, settings; every change is one transaction."""
