@@ -18,7 +18,9 @@ from tv2tv_core.engine.events import Event, Finished
 from tv2tv_core.engine.generate import GenerateRequest, check_line, generate
 from tv2tv_core.errors import Cancelled, InputError, TV2TVError
 from tv2tv_core.media.atomic import atomic_file, check_writable, shown
+from tv2tv_core.media.captions import plain
 from tv2tv_core.media.images import IMAGE_SUFFIXES, check_file, fit_frame, load_image
+from tv2tv_core.media.start_frames import pack_start
 from tv2tv_core.media.video import VIDEO_SUFFIXES, read_frames, write_mp4
 from tv2tv_core.presets import Preset
 from tv2tv_core.settings import GenerationSettings, resolve, setting, shorten
@@ -273,7 +275,7 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
     frames = sum(len(chunk.frames) for chunk in chunks)
     out, json_path = request.out, request.out.with_suffix(".json")
     seconds = float(frames / spec.fps)
-    document = {
+    document: dict[str, object] = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "preset": request.preset.name,
@@ -281,7 +283,7 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
         "model_hash": spec.model_hash,
         "seed": checked.settings.seed,
         "settings": checked.settings.as_dict() | {"seconds": checked.seconds},
-        "start": checked.start.name,
+        "start": plain(checked.start.name),
         "prompt": checked.prompt,
         "fps": float(spec.fps),
         "size": [spec.width, spec.height],
@@ -289,6 +291,9 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
         "seconds": round(seconds, 6),
         "segments": segments(history, spec),
     }
+    # A clip from own footage can be restored only when the footage comes along.
+    if pictures := pack_start(checked.start.name, history.chunks[0].frames):
+        document["start_frames"] = pictures
     metadata = {"title": checked.prompt, "comment": json.dumps(document, ensure_ascii=False)}
     with atomic_file(json_path) as temporary:
         temporary.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

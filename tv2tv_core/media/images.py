@@ -20,7 +20,7 @@ MAX_IMAGE_PIXELS = 64_000_000
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"})
 
-_DAMAGED = (
+DAMAGED = (
     OSError,
     ValueError,
     SyntaxError,
@@ -50,7 +50,7 @@ def load_image(path: str | Path) -> np.ndarray:
                 return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise InputError(f"{shown(path.name)} has far more than 64 megapixels: make it smaller first.") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(
             f"{shown(path.name)} is not a readable image (PNG, JPEG, WebP, GIF, BMP, TIFF): open it in an image editor "
             "and save it again as PNG."

@@ -9,24 +9,22 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
-from tv2tv_core.errors import InputError, StorageError
-from tv2tv_core.media.atomic import atomic_file, shown, storage_error
+from tv2tv_core.errors import InputError
+from tv2tv_core.media.atomic import shown
+from tv2tv_core.media.encode import MP4, Extras, count_frames, enlarge, write_video
 from tv2tv_core.media.images import check_file
 
+__all__ = ["VIDEO_SUFFIXES", "count_frames", "read_frames", "read_metadata", "write_mp4"]
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts"})
 MAX_VIDEO_BYTES = 4 * 2**30
 MAX_VIDEO_PIXELS = 8192 * 4320
 MAX_DECODED_FRAMES = 20_000
 """How far into a video without a working index we are ready to decode: ten minutes at 30 frames per second."""
 _NO_FRAME = "{} has no readable frame: it may be cut off. Choose another video."
-CRF = 16
-"""H.264 quality: visually lossless on small frames, where every block is detail."""
 # FFmpeg also reads playlists, which name other files and addresses, and shows any text file as a terminal.
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,matroska,webm,avi,mpeg,mpegts,ogg"}
-_BT709, _BT601, _LIMITED_RANGE = 1, 6, 1
 
 
 def write_mp4(
@@ -42,23 +40,10 @@ def write_mp4(
     at `path` only when complete and when decoding counts every frame. Raises StorageError when the disk refuses and
     ValueError for frames that do not fit.
     """
-    path = Path(path)
-    with atomic_file(path) as temporary:
-        try:
-            count = _encode(temporary, chunks, fps, metadata or {}, scale)
-            found = count_frames(temporary)
-        except av.FFmpegError as error:
-            # PyAV's own classes carry the errno of the disk, but not all of them are OSErrors.
-            raise storage_error(path, OSError(error.errno, error.strerror)) from error
-        if found != count:
-            raise StorageError(f"Cannot write {shown(path)}: only {found} of {count} frames arrived. Check the disk.")
-    return count
-
-
-def count_frames(path: str | Path) -> int:
-    """Decode the whole video and count its frames."""
-    with av.open(str(path)) as container:
-        return sum(1 for _ in container.decode(video=0))
+    if scale < 1:
+        raise ValueError(f"scale is {scale}; it must be 1 or more")
+    large = (enlarge(image, scale) for image in _frames(chunks))
+    return write_video(Path(path), MP4, large, fps, Extras(metadata or {}))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -96,60 +81,11 @@ def read_frames(path: str | Path, count: int, from_end: bool = False, fps: Fract
     return np.stack([frame for frame in frames if frame.shape == frames[-1].shape])
 
 
-def _encode(
-    temporary: Path, chunks: Iterable[np.ndarray], fps: Fraction, metadata: Mapping[str, str], scale: int
-) -> int:
-    if scale < 1:
-        raise ValueError(f"scale is {scale}; it must be 1 or more")
-    count, size, stream = 0, None, None
-    # The default clock of a file ticks in milliseconds, which cannot express whole frames at 17.5 per second.
-    options = {"movflags": "+faststart", "movie_timescale": str(1000 * fps.numerator)}
-    with av.open(str(temporary), "w", format="mp4", options=options) as container:
-        container.metadata.update(metadata)
-        for image in _frames(chunks):
-            large = _enlarge(image, scale)
-            if stream is None:
-                size, stream = large.shape, _add_stream(container, large.shape, fps)
-            if large.shape != size:
-                raise ValueError(f"frame {count} is {large.shape}, the first one was {size}")
-            frame = av.VideoFrame.from_ndarray(large, format="rgb24")
-            frame.pts = count
-            container.mux(stream.encode(frame))
-            count += 1
-        if stream is None:
-            raise ValueError("a video needs at least one frame")
-        container.mux(stream.encode(None))
-    return count
-
-
-def _add_stream(container: av.container.OutputContainer, shape: tuple[int, ...], fps: Fraction) -> av.VideoStream:
-    height, width = shape[:2]
-    if height % 2 or width % 2:
-        raise ValueError(f"yuv420p needs even sizes, not {width} x {height}")
-    # With its macroblock tree x264 gave other bytes for the same frames in 2 of 100 runs; without, in none of 400.
-    options = {"crf": str(CRF), "preset": "medium", "x264-params": "mbtree=0"}
-    stream = container.add_stream("libx264", rate=fps, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    context = stream.codec_context
-    context.time_base = 1 / fps
-    # Said in the file, so that players do not guess colours from the size.
-    context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
-    context.color_primaries = context.color_trc = _BT709
-    return stream
-
-
 def _frames(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for chunk in chunks:
         if chunk.ndim != 4 or chunk.shape[-1] != 3 or chunk.dtype != np.uint8:
             raise ValueError(f"expected uint8 THWC frames, got {chunk.dtype} {chunk.shape}")
         yield from chunk
-
-
-def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
-    if scale == 1:
-        return np.ascontiguousarray(image)
-    height, width = image.shape[:2]
-    return cv2.resize(image, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,209 @@
+"""A clip as a file for elsewhere: video, GIF, stills, storyboard sheet or captions, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from tv2tv_core.errors import InputError
+from tv2tv_core.media.atomic import atomic_file
+from tv2tv_core.media.captions import Cue, cues, cues_of_two, plain, to_srt, to_vtt
+from tv2tv_core.media.clip_view import ClipView
+from tv2tv_core.media.composition import captioned, pictures, side_by_side
+from tv2tv_core.media.encode import MP4, WEBM, Extras, write_gif, write_video
+from tv2tv_core.media.storyboard import DPI, page_count, pages
+from tv2tv_core.settings import shorten
+
+ExportKind = Literal["mp4", "gif", "webm", "png", "sheet", "srt", "vtt", "side-by-side"]
+Captions = Literal["none", "burned", "soft"]
+MAX_SCALE = 8
+MAX_NAME = 60
+"""Longest suggested file name in letters, ending included."""
+_ENDINGS = {"png": "-frames.zip", "side-by-side": "-side-by-side.mp4"}
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")  # names that Windows keeps for devices
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same clip gives the same bytes
+
+Progress = Callable[[int, int], None]
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to write. `scale` (1 to 8) enlarges frames; captions: drawn into them ("burned") or as a track ("soft").
+
+    Raises InputError for values that are not allowed.
+    """
+
+    kind: ExportKind
+    captions: Captions = "none"
+    scale: int = 4
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("kind", get_args(ExportKind)), ("captions", get_args(Captions))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {shorten(getattr(self, name))}; allowed are {', '.join(allowed)}.")
+        if type(self.scale) is not int or not 1 <= self.scale <= MAX_SCALE:
+            raise InputError(f"scale is {shorten(self.scale)}; allowed is a whole number from 1 to {MAX_SCALE}.")
+        if self.kind == "gif" and self.captions == "soft":
+            raise InputError("A GIF has no caption track: choose burned-in captions or none, or export MP4.")
+
+
+def export(
+    view: ClipView,
+    request: ExportRequest,
+    out: Path,
+    progress: Progress = lambda done, total: None,
+    check: Check = lambda: None,
+    other: ClipView | None = None,
+) -> Path:
+    """Write the clip at `out` as `request` says; a file that was there stays until the new one is whole. Returns `out`.
+
+    `progress(done, total)` counts frames (pages for a sheet); `check` is called between frames and raises Cancelled to
+    stop, which leaves nothing behind. `other` is the second take of a side-by-side. Raises InputError for what cannot
+    be exported and StorageError when the disk refuses.
+    """
+    if not view.chunks or (other is not None and not other.chunks):
+        raise InputError("There is nothing to export yet: generate at least one chunk first.")
+    if (request.kind == "side-by-side") != (other is not None):
+        raise InputError("Side by side needs two takes, and nothing else does: choose a second take.")
+    check()
+    _WRITERS[request.kind](_Job(view, request, Path(out), progress, check, other))
+    return Path(out)
+
+
+def suggest_name(view: ClipView, kind: ExportKind) -> str:
+    """A file name for this export: letters a-z, digits and hyphens from the clip's name, at most 60 with the ending."""
+    ending = _ENDINGS.get(kind, f".{kind}")
+    if kind == "sheet":
+        ending = "-storyboard.png" if page_count(view) == 1 else "-storyboard.pdf"
+    letters = unicodedata.normalize("NFKD", view.name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    if not slug or _RESERVED.fullmatch(slug):
+        slug = f"clip-{slug}".strip("-")
+    return slug[: MAX_NAME - len(ending)].strip("-") + ending
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One export with everything it needs."""
+
+    view: ClipView
+    request: ExportRequest
+    out: Path
+    progress: Progress
+    check: Check
+    other: ClipView | None
+
+    @property
+    def total(self) -> int:
+        return max(self.view.frames, self.other.frames if self.other else 0)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The pictures of the file."""
+        scale, burned = self.request.scale, self.request.captions == "burned"
+        if self.other is not None:
+            return side_by_side(self.view, self.other, scale, burned)
+        return captioned(self.view, scale) if burned else pictures(self.view, scale)
+
+    def watched(self, first: int = 0, total: int | None = None) -> Iterator[np.ndarray]:
+        """The pictures, with `check` before each and the progress after each chunk of them."""
+        total = total or self.total
+        for number, picture in enumerate(self.frames(), 1):
+            self.check()
+            yield picture
+            if number % self.view.chunk_frames == 0:
+                self.progress(first + number, total)
+
+    def cues(self) -> list[Cue]:
+        """The captions of the file when it has a track for them."""
+        if self.request.captions != "soft":
+            return []
+        return cues(self.view) if self.other is None else cues_of_two(self.view, self.other)
+
+
+def _write_video(job: _Job) -> None:
+    kind = WEBM if job.request.kind == "webm" else MP4
+    if job.view.width * job.request.scale % 2 or job.view.height * job.request.scale % 2:
+        raise InputError("Video needs an even number of pixels on both sides: choose an even scale.")
+    tags = {"title": plain(str(job.view.document.get("prompt", job.view.name))), "comment": _json(job.view)}
+    write_video(job.out, kind, job.watched(), job.view.fps, Extras(tags, job.cues()), job.check)
+
+
+def _write_gif(job: _Job) -> None:
+    passes = iter((0, job.total))
+    write_gif(job.out, lambda: job.watched(next(passes), 2 * job.total), job.view.fps, job.check)
+
+
+def _write_stills(job: _Job) -> None:
+    texts = {
+        "plan.txt": "".join(f"{plain(chunk.plan)}\n" for chunk in job.view.chunks),
+        "document.json": _json(job.view, indent=2) + "\n",
+    }
+    if job.request.captions == "soft":
+        told = job.cues()
+        texts |= {"captions.srt": to_srt(told, job.view.fps), "captions.vtt": to_vtt(told, job.view.fps)}
+    with atomic_file(job.out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(_entry(name, zipfile.ZIP_DEFLATED), text)
+        for number, picture in enumerate(job.watched(), 1):
+            _, data = cv2.imencode(".png", picture[..., ::-1])
+            archive.writestr(_entry(f"frame_{number:05d}.png", zipfile.ZIP_STORED), data.tobytes())
+
+
+def _write_sheet(job: _Job) -> None:
+    count = page_count(job.view)
+    as_pdf = job.out.suffix.lower() == ".pdf"
+    if count > 1 and not as_pdf:
+        raise InputError(f"This storyboard has {count} pages: choose a name that ends in .pdf.")
+    with atomic_file(job.out) as temporary:
+        for number, page in enumerate(pages(job.view), 1):
+            job.check()
+            image = Image.fromarray(page)
+            if as_pdf:
+                # Page by page, so that only one is in memory.
+                image.save(temporary, "PDF", resolution=DPI, quality=93, append=number > 1, title=plain(job.view.name))
+            else:
+                image.save(temporary, format="PNG", dpi=(DPI, DPI))
+            job.progress(number, count)
+
+
+def _write_captions(job: _Job) -> None:
+    write = to_srt if job.request.kind == "srt" else to_vtt
+    text = write(cues(job.view), job.view.fps)
+    with atomic_file(job.out) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "replace"))
+    job.progress(job.total, job.total)
+
+
+_WRITERS: dict[str, Callable[[_Job], None]] = {
+    "mp4": _write_video,
+    "webm": _write_video,
+    "side-by-side": _write_video,
+    "gif": _write_gif,
+    "png": _write_stills,
+    "sheet": _write_sheet,
+    "srt": _write_captions,
+    "vtt": _write_captions,
+}
+
+
+def _entry(name: str, compression: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _ZIP_DATE)
+    entry.compress_type = compression
+    return entry
+
+
+def _json(view: ClipView, indent: int | None = None) -> str:
+    # A lone half of a surrogate pair has no UTF-8; as an escape it is still the same JSON.
+    text = json.dumps(view.document, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
