@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Starts TV2TV Studio: sets up .venv beside this file where that is needed, then runs one verb in it.
 
-Standard library only; runs on the Python of the system. `python3 launch.py --help` lists the verbs; `test` is handled
-here, every other verb by app.cli inside the environment. The second start finds the stamp of the first and installs
-nothing. To install everything anew, delete the folder .venv.
+Standard library only; runs on the Python of the system. Without a verb it starts the studio. `python3 launch.py --help`
+lists the verbs; `test` is handled here, every other verb by app.cli inside the environment. The second start finds the
+stamp of the first and installs nothing. To install everything anew, delete the folder .venv.
 """
 
 from __future__ import annotations

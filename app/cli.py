@@ -20,7 +20,11 @@ PROGRAM = "launch.py"
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # nothing is ever fetched while a verb runs
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_TEMP_DIR": str(Path(__file__).resolve().parent.parent / ".cache" / "gradio"),
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin while they wait make a machine that does anything else eight times slower (docs/evaluation.md).
+    "OMP_WAIT_POLICY": "PASSIVE",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
 }
 
@@ -58,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command as a namespace with `verb`, and for `train` the `key=value` overrides. Exits with 2 on a mistake."""
     parser = _parser()
-    chosen, rest = parser.parse_known_args(arguments)
+    bare = not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"))
+    chosen, rest = parser.parse_known_args(["studio", *arguments] if bare else arguments)
     stray = [text for text in rest if chosen.verb != "train" or text.startswith("-") or "=" not in text]
     if stray:
         parser.error(f"unrecognised: {present.clip(' '.join(stray))}")
@@ -71,13 +76,12 @@ def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         description="TV2TV Studio: a local model that thinks in words, then acts in pixels. "
-        "Without a verb it makes an example clip.",
+        "Without a verb it starts the studio, with the flags of `studio`.",
         epilog="`launch.py test` runs the tests; what follows `test` goes to pytest.",
         allow_abbrev=False,
     )
-    parser.set_defaults(verb="example")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
-    for add in (_generate, _record, _train, _evaluate, _bench):
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser, required=True)
+    for add in (_studio, _generate, _record, _train, _evaluate, _bench):
         add(verbs)
     return parser
 
@@ -87,6 +91,28 @@ def _verb(verbs: argparse._SubParsersAction, name: str, words: str) -> argparse.
     parser = verbs.add_parser(name, help=words, description=words, allow_abbrev=False)
     parser.set_defaults(verb=name)
     return parser
+
+
+def _studio(verbs: argparse._SubParsersAction) -> None:
+    parser = _verb(verbs, "studio", "start the studio and open it in the browser; this is what the bare command does")
+    parser.add_argument("--port", metavar="P", help="where to listen (default: 7860, or the next free one)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--projects", metavar="DIR", help="folder of the projects (default: projects, beside launch.py)")
+    parser.add_argument("--preset", metavar="NAME", help="the preset of new projects (default: embedded)")
+    parser.add_argument("--listen", action="store_true", help="let other machines in; needs a password; plain HTTP")
+    parser.add_argument(
+        "--password",
+        metavar="TEXT",
+        help="ask for it before anything else, 8 or more characters; the variable TV2TV_PASSWORD keeps it out of the "
+        "list of processes",
+    )
+    parser.add_argument(
+        "--host-name",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name under which browsers reach the studio, such as studio.example or localhost:8080; repeatable",
+    )
 
 
 def _generate(verbs: argparse._SubParsersAction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from tv2tv_core.settings import SETTINGS, resolve, shorten
 if TYPE_CHECKING:
     from tv2tv_core.engine.backend import Backend
 
+PROJECTS = Path(__file__).resolve().parent.parent / "projects"
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -26,13 +28,29 @@ def run(chosen: argparse.Namespace) -> int:
     return VERBS[chosen.verb](chosen)
 
 
-def _example(chosen: argparse.Namespace) -> int:
-    """The bare command: a clip with all defaults, and how to go on from there."""
-    from app.cli import parse
+def _studio(chosen: argparse.Namespace) -> int:
+    from app.address import Options, check
 
-    code = _generate(parse(["generate"]))
-    print("Make your own: python3 launch.py generate --plan FILE --seconds 8 --out my.mp4   (--help shows all)")
-    return code
+    preset = presets.DEFAULT if chosen.preset is None else chosen.preset
+    if preset not in presets.names():  # a project names its preset, so it must be found again without a path
+        known = ", ".join(presets.names())
+        raise InputError(f"--preset is {shorten(preset)}; the studio's presets are: {known}. Put your own file into presets/.")
+    password = os.environ.get("TV2TV_PASSWORD") or None if chosen.password is None else chosen.password
+    options = Options(
+        projects=PROJECTS if chosen.projects is None else Path(chosen.projects).expanduser().resolve(),
+        preset=preset,
+        port=None if chosen.port is None else whole_number("--port", chosen.port, 0, 65_535),
+        browser=not chosen.no_browser,
+        listen=chosen.listen,
+        password=password,
+        names=tuple(chosen.host_name),
+    )
+    check(options)
+    from app.jobs import Engines
+    from app.studio import serve
+    from tv2tv_core.engine.describe import describe
+
+    return serve(options, Engines(load=_backend, describe=describe))
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -145,7 +163,7 @@ def whole_number(flag: str, text: str, minimum: int, maximum: int) -> int:
 
 
 VERBS: dict[str, Verb] = {
-    "example": _example,
+    "studio": _studio,
     "generate": _generate,
     "record": _record,
     "train": _train,

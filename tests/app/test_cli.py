@@ -42,6 +42,14 @@ def one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["generate", "x=1"], "unrecognised: x=1"),
         (["evaluate", "--count", "0"], "--count is '0'"),
         (["bench", "--preset", "nope"], "Presets are:"),
+        (["studio", "--port", "many"], "--port is 'many'"),
+        (["studio", "--port", "65536"], "0 to 65535"),
+        (["studio", "--prot", "8000"], "unrecognised: --prot 8000"),
+        (["studio", "--preset", "nope"], "presets are: embedded, embedded-4step"),
+        (["studio", "--listen"], "TV2TV_PASSWORD"),
+        (["studio", "--listen", "--password", "seven77"], "7 characters"),
+        (["studio", "--host-name", "a b"], "--host-name is 'a b'"),
+        (["--port", "many"], "--port is 'many'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -101,14 +109,21 @@ def test_overrides_of_training_may_stand_anywhere():
     assert chosen.overrides == ["lr=1e-4", "model.width=32"] and chosen.steps == "5"
 
 
-def test_the_bare_command_is_the_example():
-    assert cli.parse([]).verb == "example"
+def test_the_bare_command_is_the_studio_with_or_without_its_flags():
+    bare = cli.parse([])
+    assert (bare.verb, bare.port, bare.no_browser, bare.listen) == ("studio", None, False, False)
+    flags = ["--port", "8000", "--no-browser"]
+    assert cli.parse(flags) == cli.parse(["studio", *flags])
+
+
+def test_a_refused_password_is_never_repeated(run_cli, tmp_path):
+    assert "hunter2" not in one_line(run_cli("studio", "--listen", "--password", "hunter2", cwd=tmp_path))
 
 
 def test_help_names_every_verb(run_cli):
     result = run_cli("--help")
     assert result.returncode == 0
-    for verb in ("generate", "record", "train", "evaluate", "bench", "test"):
+    for verb in ("studio", "generate", "record", "train", "evaluate", "bench", "test"):
         assert verb in result.stdout
 
 

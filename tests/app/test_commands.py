@@ -40,8 +40,8 @@ def run(monkeypatch, tmp_path):
         signal.signal(number, handler)
 
 
-def test_the_bare_command_makes_an_example_clip_and_says_where(run, tmp_path, capsys):
-    assert run() == 0
+def test_generate_without_flags_makes_an_example_clip_and_says_where(run, tmp_path, capsys):
+    assert run("generate") == 0
     said = capsys.readouterr()
     assert count_frames(tmp_path / "clip.mp4") == 72 and "clip.mp4: 72 frames" in said.out and "clip.json" in said.out
     assert len([line for line in said.err.splitlines() if " s  " in line]) == 18

@@ -21,6 +21,7 @@ LIGHT = (
     "tv2tv_core.plan",
     "tv2tv_core.presets",
     "tv2tv_core.settings",
+    "tv2tv_core.story",
     "tv2tv_core.timeline",
 )
 

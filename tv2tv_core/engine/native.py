@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from functools import lru_cache
 
 import cv2
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
+from tv2tv_core.engine.describe import FPS, PIXELS
 from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
 from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.mot import Context, SegmentCache, join
@@ -21,7 +21,6 @@ from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.plan import MAX_LENGTH
 from tv2tv_core.timeline import ChunkSegment, History, TextSegment
 
-FPS = Fraction(35, 2)
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
 
 
@@ -37,7 +36,7 @@ class NativeBackend:
         self.device = next(model.parameters()).device
         rows, columns = model.config.video.latent_shape[1:]
         self.spec = BackendSpec(
-            name=name, chunk_frames=model.config.video.chunk_frames, fps=FPS, width=2 * columns, height=2 * rows,
+            name=name, chunk_frames=model.config.video.chunk_frames, fps=FPS, width=PIXELS * columns, height=PIXELS * rows,
             context=model.config.context - 1, model_hash=model_hash,
         )
         self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)

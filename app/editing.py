@@ -1,0 +1,202 @@
+"""The commands that change a project's story: rewrite, try again, plan ahead, switch takes, undo. Uses a session's parts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tv2tv_core.engine.generate import check_line, suggest
+from tv2tv_core.errors import InputError
+from tv2tv_core.project.file import ChunkRecord, Pending
+from tv2tv_core.settings import setting, validate
+from tv2tv_core.story import Story
+
+if TYPE_CHECKING:
+    from app.sessions import Session
+
+MOST_HELD = 525
+"""Two minutes of chunks: the longest that one line may be held, and the longest drive."""
+
+
+SUGGESTIONS = 3
+
+
+class Editor:
+    """Edits of one session's story. Every method may be called from any thread; an edit is in the file when it returns."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._project = session.project
+        self._lock = session.lock
+
+    # Rewriting what is made -----------------------------------------------------------------------------------------
+
+    def regenerate(self, chunk: str, line: str, hold: int = 1) -> str:
+        """A new take from the boundary before `chunk`, under `line` for `hold` chunks, as long as the old future.
+
+        A person's later lines are kept. An unchanged line draws other random numbers, since nothing else would change.
+        An empty line leaves the chunk to the model. Returns the id of the new take.
+        """
+        wanted = check_line(line)
+        if not isinstance(hold, int) or not 1 <= hold <= MOST_HELD:
+            raise InputError(f"hold is {hold!r}; allowed are 1 to {MOST_HELD} chunks.")
+        self._path_with(chunk)  # refuses before anything is stopped
+        self._session.halt(keep_pending=True)
+        with self._lock:
+            take, path, record = self._path_with(chunk)
+            same = wanted == record.plan and hold == 1
+            return self._fork(take, path, record, (wanted, hold), new_stream=same)
+
+    def retry(self, chunk: str) -> str:
+        """A new take from the boundary before `chunk`: the same line, other random numbers. Returns its id."""
+        self._path_with(chunk)
+        self._session.halt(keep_pending=True)
+        with self._lock:
+            take, path, record = self._path_with(chunk)
+            return self._fork(take, path, record, (record.plan, 1), new_stream=True)
+
+    def suggest(self, chunk: str | None = None) -> list[str]:
+        """Three other next lines at the boundary before `chunk` (None: at the end of the active take)."""
+        with self._lock:
+            if chunk is None:
+                tip, plan = self._session.path[-1].id, None
+            else:
+                record = self._project.record(chunk)
+                tip, plan = record.parent or record.id, record.plan
+            seed = self._project.info.settings["seed"]
+        with self._session.thinking() as backend:
+            history = self._session.history(tip, backend)
+            lines = suggest(backend, history, SUGGESTIONS + 1, seed=seed, take=secrets.token_hex(4))
+        return [line for line in lines if line != plan][:SUGGESTIONS]
+
+    # Planning what is not made --------------------------------------------------------------------------------------
+
+    def plan(self, lines: Mapping[int, str | None]) -> None:
+        """Lines for chunks of the active take that are not made yet; None leaves one to the model."""
+        with self._lock:
+            story, made = self._project.story, self._session.path[-1].index
+            past = [index for index in lines if index <= made]
+            if past:
+                raise InputError(f"Chunk {past[0] + 1} is made already: rewrite it with Regenerate from here.")
+            self._session.edit(story.plan(story.active, lines), "Plan ahead")
+
+    def storyboard(self, beats: Sequence[str], seconds_per_beat: float, generate: bool = False) -> None:
+        """Lines for the time after the end of the active take, each for so many seconds; then make them if asked to.
+
+        An empty beat is left to the model.
+        """
+        info = self._project.info
+        per_beat = max(1, round(validate("seconds", seconds_per_beat) * float(info.fps) / info.chunk_frames))
+        lines = [check_line(beat, f"Beat {number}") for number, beat in enumerate(beats, 1)]
+        most = round(setting("seconds").maximum * float(info.fps) / info.chunk_frames)
+        if not lines or len(lines) * per_beat > most:
+            raise InputError(f"The storyboard has {len(lines)} beats of {per_beat} chunks; 1 to {most} chunks are allowed.")
+        with self._lock:
+            if generate:
+                self._session.refuse_if_busy()
+            first = self._session.path[-1].index + 1
+            ahead = {first + i: lines[i // per_beat] or None for i in range(len(lines) * per_beat)}
+            self.plan(ahead)
+            if generate:
+                self._session.generate(chunks=len(ahead))
+
+    def restore(self, lines: Mapping[int, str], stream: str | None) -> None:
+        """Put the plan of an exported clip into a new project: lines by chunk, and the name of its random numbers."""
+        with self._lock:
+            story = self._project.story
+            if stream is not None:
+                story = replace(story, takes=(replace(story.current, stream=stream),))
+            self._project.amend(story.plan(story.active, lines))
+            self._session.tell_story()
+
+    # Takes ----------------------------------------------------------------------------------------------------------
+
+    def switch(self, take: str) -> None:
+        """Make a take the active one. A run goes on with its own take."""
+        with self._lock:
+            story = self._project.story
+            if story.active != take:
+                self._session.edit(story.switch(take), f"Switch to {story.take(take).name}")
+
+    def rename_take(self, take: str, name: str) -> None:
+        """Give a take another name."""
+        with self._lock:
+            self._session.edit(self._project.story.rename(take, name), "Rename take")
+
+    def delete_take(self, take: str) -> None:
+        """Remove a take from the story; its chunks stay in the file and undo brings it back."""
+        with self._lock:
+            self._project.story.delete(take)  # refuses before anything is stopped
+            left = self._project.pending
+        if left is not None and left.take == take:
+            self._session.stop()
+        with self._lock:
+            story = self._project.story
+            self._session.edit(story.delete(take), f"Delete {story.take(take).name}")
+
+    # Undo -----------------------------------------------------------------------------------------------------------
+
+    def undo(self) -> None:
+        """Take the last edit back; a run is stopped first."""
+        self._move(lambda: self._project.undo_label, self._project.undo, "There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Bring the last undone edit back; a run is stopped first."""
+        self._move(lambda: self._project.redo_label, self._project.redo, "There is nothing to redo.")
+
+    def _move(self, label: Callable[[], str | None], move: Callable[[], Story | None], nothing: str) -> None:
+        if label() is None:
+            raise InputError(nothing)
+        self._session.stop()
+        with self._lock:
+            if move() is None:
+                raise InputError(nothing)
+            self._session.tell_story()
+
+    # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _path_with(self, chunk: str) -> tuple[str, list[ChunkRecord], ChunkRecord]:
+        """A take that holds a chunk (the active one first), its path, and the chunk. Raises InputError."""
+        with self._lock:
+            if self._project.record(chunk).parent is None:
+                raise InputError("The start frame is given, not made: choose a chunk after it.")
+            story = self._project.story
+            for take in sorted(story.takes, key=lambda one: one.id != story.active):
+                path = self._project.path(take.tip)
+                for record in path:
+                    if record.id == chunk:
+                        return take.id, path, record
+        raise InputError("The take with that chunk was deleted, perhaps in another window: undo brings it back.")
+
+    def _fork(self, take: str, path: list[ChunkRecord], record: ChunkRecord, asked: tuple[str, int], new_stream: bool) -> str:
+        """A new active take from the boundary before `record`, and the run that fills it."""
+        story, at = self._project.story, record.index
+        old = path[at + 1 :]  # the start chunk stands first on a path, so this begins with `record` itself
+        lines = lines_ahead(dict(story.take(take).planned), old, *asked)
+        stream = secrets.token_hex(4) if new_stream else None
+        forked = story.fork(take, record.parent, at, stream=stream, planned=tuple(sorted(lines.items())))
+        chunks = max(len(old), asked[1])
+        left = self._project.pending
+        if left is not None and left.take == take and left.reason == "generate":
+            chunks += left.chunks  # the take was still growing: the new one grows as far
+        self._session.begin(forked, f"Rewrite chunk {at + 1}", Pending(forked.active, chunks, chunks, "generate"))
+        return forked.active
+
+
+def lines_ahead(planned: dict[int, str], old: Sequence[ChunkRecord], line: str, hold: int) -> dict[int, str]:
+    """What a person asks of the chunks that replace `old` (the rewritten one first): by index, the model's left out.
+
+    `line` replaces the whole beat: the rewritten chunk and those after it of which the same was asked; it is held for at
+    least `hold` chunks. An empty line leaves the beat to the model. What was asked of later chunks stays asked.
+    """
+    first, beat = old[0].index, old[0].asked
+    end = first
+    while beat is not None and end - first < len(old) and old[end - first].asked == beat:
+        end += 1
+    end = max(end, first + hold)
+    kept = planned | {record.index: record.asked for record in old if record.asked}
+    return {index: text for index, text in kept.items() if index >= end} | {
+        index: line for index in range(first, end) if line
+    }

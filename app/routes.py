@@ -1,0 +1,352 @@
+"""The studio's own HTTP routes and WebSocket: thin; every answer comes from a session or the library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+from fastapi import APIRouter, FastAPI, Form, Request, Response, UploadFile, WebSocket, WebSocketDisconnect
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
+
+from app import present
+from app.editing import MOST_HELD
+from app.exports import Exporter
+from app.jobs import Device
+from app.library import Library
+from app.live import Hub, Subscriber
+from app.sessions import Session
+from app.uploads import take_in
+from tv2tv_core import presets
+from tv2tv_core.data.starts import list_starts, load_start
+from tv2tv_core.errors import InputError, TV2TVError
+from tv2tv_core.settings import SETTINGS, shorten
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets" / "studio"
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+GONE, TOO_SLOW = 4404, 1013
+Body = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything that serves one studio."""
+
+    library: Library
+    device: Device
+    hub: Hub
+    exporter: Exporter
+
+
+def install(app: FastAPI, studio: Studio) -> None:
+    """Put all routes, and the words for errors, into an application."""
+    router = APIRouter(prefix="/studio")
+    _pages(router, studio)
+    _commands(router, studio)
+    _files(router, studio)
+    _socket(router, studio)
+    app.include_router(router)
+    app.mount("/studio/static", StaticFiles(directory=ASSETS), name="static")
+    app.add_exception_handler(Exception, _told)
+    app.add_exception_handler(TV2TVError, _told)
+
+
+def _told(_request: Request, error: Exception) -> JSONResponse:
+    words, code = present.failure(error)
+    return JSONResponse({"error": words}, status_code=400 if code == 2 else 500)
+
+
+def _pages(router: APIRouter, studio: Studio) -> None:
+    library = studio.library
+
+    @router.get("/api/home")
+    def home() -> dict[str, object]:
+        return {
+            "presets": [_preset(name) for name in presets.names()],
+            "default_preset": library.preset,
+            "starts": _starts(),
+            "settings": [_setting(row) for row in SETTINGS],
+            "projects": library.list(),
+            "queue": library.queue(),
+            "idle_unload_s": studio.device.idle_unload_s,
+        }
+
+    @router.post("/api/projects")
+    def create(body: dict[str, object]) -> dict[str, object]:
+        known = {"start", "prompt", "name", "preset"}
+        _only(body, known)
+        session = library.create(**{key: _text(body, key) for key in known if body.get(key) is not None})
+        return {"ok": True, "id": session.id}
+
+    @router.post("/api/upload")
+    def upload(
+        file: UploadFile,
+        name: Annotated[str, Form()] = "",
+        prompt: Annotated[str, Form()] = "",
+        preset: Annotated[str, Form()] = "",
+    ) -> dict[str, object]:
+        given = {"name": name, "prompt": prompt, "preset": preset}
+        wanted = {key: value for key, value in given.items() if value.strip()}
+        session, notice = take_in(library, file.file, file.filename or "", wanted)
+        return {"ok": True, "kind": "project", "id": session.id, "notice": notice}
+
+    @router.post("/api/restore")
+    def restore(body: dict[str, object]) -> dict[str, object]:
+        return {"ok": True, "id": library.restore(_text(body, "token"))}
+
+    @router.get("/starts/{name}.png")
+    def start_picture(name: str) -> Response:
+        return Response(_start_png(name), media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _commands(router: APIRouter, studio: Studio) -> None:
+    library = studio.library
+
+    def duplicate(session: Session, _: Body) -> Body:
+        return {"id": library.duplicate(session.id).id}
+
+    def delete(session: Session, _: Body) -> Body:
+        return {"undo": library.delete(session.id)}
+
+    def queue(session: Session, body: Body) -> Body:
+        library.reorder([str(one) for one in _list(body, "order")])
+        return {}
+
+    def start_export(session: Session, body: Body) -> Body:
+        _only(body, {"kind", "captions", "scale", "take", "other"})
+        return {"export": studio.exporter.start(session, body)}
+
+    commands = SESSION_COMMANDS | {"duplicate": duplicate, "delete": delete, "queue": queue, "export": start_export}
+
+    @router.post("/api/p/{project}/{command}")
+    def command(project: str, command: str, body: dict[str, object]) -> dict[str, object]:
+        if command not in commands:
+            raise InputError(f"There is no command {shorten(command)}. Commands are: {', '.join(sorted(commands))}.")
+        return {"ok": True, **commands[command](library.session(project), body)}
+
+    @router.get("/api/p/{project}/takes/{take}")
+    def take(project: str, take: str) -> dict[str, object]:
+        return {"path": library.session(project).take_path(take)}
+
+
+def _files(router: APIRouter, studio: Studio) -> None:
+    @router.get("/p/{project}/c/{chunk}/{k}.png")
+    def frame(project: str, chunk: str, k: int) -> Response:
+        png = studio.library.frame(project, chunk, k)
+        return Response(png, media_type="image/png", headers=FOREVER)
+
+    @router.get("/p/{project}/export/{task}/{name}")
+    def exported(project: str, task: str, name: str) -> Response:
+        path = studio.exporter.file(project, task, name)
+        return FileResponse(path, filename=name, content_disposition_type="attachment")
+
+    @router.get("/p/{project}/project.tv2tv")
+    def project_file(project: str) -> Response:
+        session = studio.library.session(project)
+        path, name = studio.exporter.project_copy(session)
+        return FileResponse(path, filename=name, background=BackgroundTask(path.unlink, missing_ok=True))
+
+
+def _socket(router: APIRouter, studio: Studio) -> None:
+    @router.websocket("/ws/{project}")
+    async def attach(socket: WebSocket, project: str) -> None:
+        await socket.accept()
+        try:
+            session = await run_in_threadpool(studio.library.session, project)
+        except TV2TVError as error:
+            await socket.close(GONE, present.clip(str(error), 100))
+            return
+        subscriber = Subscriber()
+        await run_in_threadpool(session.attach, subscriber)
+        studio.device.warm(session.preset)
+        listening = asyncio.create_task(_listen(socket, session))
+        try:
+            while (text := await _next(subscriber, listening)) is not None:
+                await socket.send_text(text)
+            if not listening.done():
+                await socket.close(TOO_SLOW)
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # the browser has left; RuntimeError is how the server tells it while sending
+        finally:
+            studio.hub.detach(project, subscriber)
+            listening.cancel()
+
+
+async def _next(subscriber: Subscriber, listening: asyncio.Task[None]) -> str | None:
+    """The next message to send; None when there is none any more or the browser has left."""
+    waiting = asyncio.ensure_future(subscriber.next())
+    await asyncio.wait({waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        waiting.cancel()
+        return None
+    return waiting.result()
+
+
+async def _listen(socket: WebSocket, session: Session) -> None:
+    """Take what the browser sends: what is held in drive mode. Ends when it leaves."""
+    try:
+        while True:
+            try:
+                message = json.loads(await socket.receive_text())
+            except ValueError:
+                continue
+            if isinstance(message, dict) and message.get("type") == "drive" and isinstance(message.get("held"), list):
+                session.hold(message["held"][:32])
+    except (WebSocketDisconnect, RuntimeError):
+        return
+
+
+# --- commands of a session: body → method ----------------------------------------------------------------------------
+
+
+def _plain(method: Callable[[Session], None]) -> Callable[[Session, Body], Body]:
+    def run(session: Session, _: Body) -> Body:
+        method(session)
+        return {}
+
+    return run
+
+
+def _generate(session: Session, body: Body) -> Body:
+    session.generate(seconds=_number(body, "seconds") if "seconds" in body else None)
+    return {}
+
+
+def _drive(session: Session, body: Body) -> Body:
+    session.drive(body.get("on") is True)
+    return {}
+
+
+def _regenerate(session: Session, body: Body) -> Body:
+    hold = _number(body, "hold") if "hold" in body else 1
+    if hold not in range(1, MOST_HELD + 1):
+        raise InputError(f"hold is {hold}; allowed is a whole number of chunks from 1 to {MOST_HELD}.")
+    return {"take": session.editor.regenerate(_text(body, "chunk"), _text(body, "line"), int(hold))}
+
+
+def _retry(session: Session, body: Body) -> Body:
+    return {"take": session.editor.retry(_text(body, "chunk"))}
+
+
+def _suggest(session: Session, body: Body) -> Body:
+    return {"lines": session.editor.suggest(_text(body, "chunk") if body.get("chunk") is not None else None)}
+
+
+def _plan(session: Session, body: Body) -> Body:
+    lines = body.get("lines")
+    if not isinstance(lines, dict) or not all(str(key).isdecimal() for key in lines):
+        raise InputError('lines must be an object such as {"12": "run forward", "13": null}.')
+    session.editor.plan({int(key): line for key, line in lines.items()})
+    return {}
+
+
+def _storyboard(session: Session, body: Body) -> Body:
+    beats = [beat if isinstance(beat, str) else "" for beat in _list(body, "beats")]
+    session.editor.storyboard(beats, _number(body, "seconds_per_beat"), body.get("generate") is True)
+    return {}
+
+
+def _switch(session: Session, body: Body) -> Body:
+    session.editor.switch(_text(body, "take"))
+    return {}
+
+
+def _rename_take(session: Session, body: Body) -> Body:
+    session.editor.rename_take(_text(body, "take"), _text(body, "name"))
+    return {}
+
+
+def _delete_take(session: Session, body: Body) -> Body:
+    session.editor.delete_take(_text(body, "take"))
+    return {}
+
+
+def _rename(session: Session, body: Body) -> Body:
+    session.rename(_text(body, "name"))
+    return {}
+
+
+def _settings(session: Session, body: Body) -> Body:
+    session.set_settings(body)
+    return {}
+
+
+SESSION_COMMANDS: dict[str, Callable[[Session, Body], Body]] = {
+    "generate": _generate,
+    "pause": _plain(Session.pause),
+    "continue": _plain(Session.resume),
+    "stop": _plain(Session.stop),
+    "unqueue": _plain(Session.stop),
+    "drive": _drive,
+    "regenerate": _regenerate,
+    "retry": _retry,
+    "suggest": _suggest,
+    "plan": _plan,
+    "storyboard": _storyboard,
+    "switch": _switch,
+    "rename_take": _rename_take,
+    "delete_take": _delete_take,
+    "undo": _plain(lambda session: session.editor.undo()),
+    "redo": _plain(lambda session: session.editor.redo()),
+    "rename": _rename,
+    "settings": _settings,
+}
+
+
+# --- small checks and views ------------------------------------------------------------------------------------------
+
+
+def _text(body: Body, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise InputError(f"{key} is {shorten(value)}; a text is needed.")
+    return value
+
+
+def _number(body: Body, key: str) -> float:
+    value = body.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{key} is {shorten(value)}; a number is needed.")
+    return value
+
+
+def _list(body: Body, key: str) -> list[object]:
+    value = body.get(key)
+    if not isinstance(value, list):
+        raise InputError(f"{key} is {shorten(value)}; a list is needed.")
+    return value
+
+
+def _only(body: Body, known: set[str]) -> None:
+    unknown = sorted(set(body) - known)
+    if unknown:
+        raise InputError(f"Unknown field {shorten(unknown[0])}. Fields are: {', '.join(sorted(known))}.")
+
+
+def _preset(name: str) -> dict[str, object]:
+    preset = presets.load(name)
+    return {"name": name, "title": preset.title, "needs": dict(preset.needs), "licence": preset.licence,
+            "settings": dict(preset.settings)}  # fmt: skip
+
+
+def _setting(row: object) -> dict[str, object]:
+    return {**vars(row), "type": row.type.__name__, "maximum": str(row.maximum) if row.name == "seed" else row.maximum}
+
+
+def _starts() -> list[dict[str, object]]:
+    return [{"name": name, "prompt": load_start(name).meta_prompt, "image": f"/studio/starts/{name}.png"}
+            for name in list_starts()]  # fmt: skip
+
+
+@lru_cache(maxsize=32)
+def _start_png(name: str) -> bytes:
+    """The last of a start's four frames as PNG."""
+    return cv2.imencode(".png", cv2.cvtColor(load_start(name).frames[-1], cv2.COLOR_RGB2BGR))[1].tobytes()
