@@ -1,0 +1,78 @@
+// The timeline's arithmetic: where chunks, boundaries and frames lie in pixels, which are in view. Pure; knows no element.
+
+export const START = 84; // px: the start frame's tile, left of second 0
+const NEXT = 190; // px at least: the place of the chunk that comes next
+const NEXT_SMALL = 112; // the same on a phone
+export const WIDEST = 520; // px per chunk: four whole frames
+const NARROW = 48; // px per chunk at the slider's low end, for clips that need not go lower
+const THINNEST = 26; // px per list item: below it one item stands for several chunks
+const LABEL = 74; // px between two time codes at least
+const TAIL = 20; // px of room after the end
+
+/** Everything that places things, for `made` chunks, `planned` as the highest planned index (-1: none), `view` px of width. */
+export function makeAxis({ made, planned, view, zoom }) {
+  const room = view < 640 ? NEXT_SMALL : NEXT;
+  const fit = Math.max(0.2, Math.min(WIDEST, (view - START - room - TAIL - 4) / Math.max(1, made, planned)));
+  const low = Math.min(fit, NARROW);
+  const width = zoom ? Math.max(low, Math.min(WIDEST, zoom)) : Math.min(fit, 240);
+  const end = START + made * width;
+  const next = Math.max(width, room);
+  const x = (index) => (index <= made ? START + index * width : end + next + (index - made - 1) * width);
+  return {
+    made, width, low, end, next, x, zoom,
+    stride: Math.max(1, Math.ceil(THINNEST / width)),
+    shown: width >= 112 ? [0, 1, 2, 3] : width >= 56 ? [0, 2] : [0],
+    total: Math.max(end + next, planned >= made ? x(planned + 1) : 0) + TAIL,
+    labels: labelEvery(width),
+    /** px of a frame number (−1 = the start frame). */
+    ofFrame: (frame, size) => (frame < 0 ? START : START + (frame / size) * width),
+    /** Frame number under a px position. */
+    toFrame: (px, size) => (px < START - 1 ? -1 : Math.max(0, Math.min(made * size - 1, Math.floor(((px - START) / width) * size)))),
+    /** [first, last] chunk index within a screen of the view. */
+    inView: (left) => [
+      Math.max(0, Math.floor((left - view - START) / width)),
+      Math.min(made - 1, Math.ceil((left + 2 * view - START) / width)),
+    ],
+  };
+}
+
+/** A time code at every how-many-th boundary: 1, 2, 5, 10, … */
+function labelEvery(width) {
+  for (let ten = 1; ; ten *= 10) {
+    for (const step of [ten, 2 * ten, 5 * ten]) if (step * width >= LABEL) return step;
+  }
+}
+
+/** Slider position 0…100 for a width, and back: equal steps feel equal. */
+export function toSlider(axis) {
+  return Math.round((100 * Math.log(axis.width / axis.low)) / Math.log(WIDEST / axis.low));
+}
+
+export function fromSlider(axis, value) {
+  return axis.low * (WIDEST / axis.low) ** (value / 100);
+}
+
+/** Runs of chunks under one plan line: [{first, last, plan, source}], in order. */
+export function planRuns(path) {
+  const runs = [];
+  let source = null;
+  path.forEach((chunk, index) => {
+    if (chunk.line != null) source = chunk.source;
+    const run = runs[runs.length - 1];
+    if (run && run.plan === chunk.plan && run.source === source) run.last = index;
+    else runs.push({ first: index, last: index, plan: chunk.plan, source });
+  });
+  return runs;
+}
+
+/** Runs of planned lines for chunks not made yet, from `made` on: neighbours with the same line are one. */
+export function plannedRuns(planned, made) {
+  const runs = [];
+  for (const index of Object.keys(planned).map(Number).sort((a, b) => a - b)) {
+    if (index < made || !planned[index]) continue;
+    const run = runs[runs.length - 1];
+    if (run && run.last === index - 1 && run.plan === planned[index] && run.first > made) run.last = index;
+    else runs.push({ first: index, last: index, plan: planned[index] });
+  }
+  return runs;
+}
