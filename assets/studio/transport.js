@@ -74,7 +74,8 @@ export function mountTransport(root, { store }) {
 export function toEnd(store) {
   const frames = frameCount(store.state);
   rest();
-  store.set({ playing: false, frame: frames - 1, follow: true, selected: frames ? store.state.path.length - 1 : null });
+  const last = busy(store.state) || !frames ? null : store.state.path.length - 1; // while frames come, what comes next is the subject
+  store.set({ playing: false, frame: frames - 1, follow: true, selected: last });
 }
 
 /** Generate, Pause, Continue, Stop, and how far it is. Gives the place at the end of the row for other parts' buttons. */
