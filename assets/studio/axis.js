@@ -1,6 +1,7 @@
 // The timeline's arithmetic: where chunks, boundaries and frames lie in pixels, which are in view. Pure; knows no element.
 
-export const START = 84; // px: the start frame's tile, left of second 0
+const NEAR = 24; // chunks beside the view that are kept ready: a phone shows two, and a click on the tenth must find it
+const START = 84; // px: the start frame's tile, left of second 0
 const NEXT = 190; // px at least: the place of the chunk that comes next
 const NEXT_SMALL = 112; // the same on a phone
 export const WIDEST = 520; // px per chunk: four whole frames
@@ -19,7 +20,13 @@ export function makeAxis({ made, planned, view, zoom }) {
   const next = Math.max(width, room);
   const x = (index) => (index <= made ? START + index * width : end + next + (index - made - 1) * width);
   return {
-    made, width, low, end, next, x, zoom,
+    made,
+    width,
+    low,
+    end,
+    next,
+    x,
+    zoom,
     stride: Math.max(1, Math.ceil(THINNEST / width)),
     shown: width >= 112 ? [0, 1, 2, 3] : width >= 56 ? [0, 2] : [0],
     total: Math.max(end + next, planned >= made ? x(planned + 1) : 0) + TAIL,
@@ -27,11 +34,12 @@ export function makeAxis({ made, planned, view, zoom }) {
     /** px of a frame number (−1 = the start frame). */
     ofFrame: (frame, size) => (frame < 0 ? START : START + (frame / size) * width),
     /** Frame number under a px position. */
-    toFrame: (px, size) => (px < START - 1 ? -1 : Math.max(0, Math.min(made * size - 1, Math.floor(((px - START) / width) * size)))),
-    /** [first, last] chunk index within a screen of the view. */
+    toFrame: (px, size) =>
+      px < START - 1 ? -1 : Math.max(0, Math.min(made * size - 1, Math.floor(((px - START) / width) * size))),
+    /** [first, last] chunk index within a screen of the view, and never fewer than NEAR to each side of it. */
     inView: (left) => [
-      Math.max(0, Math.floor((left - view - START) / width)),
-      Math.min(made - 1, Math.ceil((left + 2 * view - START) / width)),
+      Math.max(0, Math.floor((left - Math.max(view, NEAR * width) - START) / width)),
+      Math.min(made - 1, Math.ceil((left + view + Math.max(view, NEAR * width) - START) / width)),
     ],
   };
 }
@@ -68,7 +76,9 @@ export function planRuns(path) {
 /** Runs of planned lines for chunks not made yet, from `made` on: neighbours with the same line are one. */
 export function plannedRuns(planned, made) {
   const runs = [];
-  for (const index of Object.keys(planned).map(Number).sort((a, b) => a - b)) {
+  for (const index of Object.keys(planned)
+    .map(Number)
+    .sort((a, b) => a - b)) {
     if (index < made || !planned[index]) continue;
     const run = runs[runs.length - 1];
     if (run && run.last === index - 1 && run.plan === planned[index] && run.first > made) run.last = index;

@@ -86,7 +86,8 @@ export function startClock(store) {
     let frame = from + Math.floor(((now - since) / 1000) * rate);
     if (frame > total - 1) {
       if (state.playing && state.loop && !busy(state)) anchor((frame = 0), now);
-      else if (chasing || busy(state)) anchor((frame = total - 1), now); // wait here for the next frames
+      else if (chasing || busy(state))
+        anchor((frame = total - 1), now); // wait here for the next frames
       else {
         frame = total - 1;
         store.set({ playing: false });

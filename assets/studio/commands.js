@@ -4,10 +4,31 @@ export const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, ""); 
 const API = `${BASE}/api`;
 const PATIENCE = 60_000; // ms for an answer; uploads have no limit
 
-const AWAY = "The studio's server does not answer. Everything made so far is saved; start it again or wait a moment, then try again.";
+const AWAY =
+  "The studio's server does not answer. Everything made so far is saved; start it again or wait a moment, then try again.";
 const PROJECT_COMMANDS = [
-  "generate", "pause", "continue", "stop", "regenerate", "retry", "suggest", "plan", "storyboard", "switch", "rename_take",
-  "delete_take", "undo", "redo", "rename", "settings", "duplicate", "drive", "export", "queue", "unqueue", "delete",
+  "generate",
+  "pause",
+  "continue",
+  "stop",
+  "regenerate",
+  "retry",
+  "suggest",
+  "plan",
+  "storyboard",
+  "switch",
+  "rename_take",
+  "delete_take",
+  "undo",
+  "redo",
+  "rename",
+  "settings",
+  "duplicate",
+  "drive",
+  "export",
+  "queue",
+  "unqueue",
+  "delete",
 ];
 
 const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry"]);
@@ -34,7 +55,9 @@ export function makeCommands(store) {
     upload: (file, onProgress) => upload(file, store.state.project?.id, onProgress),
     takePath: async (take) => request(`${API}/p/${pid()}/takes/${encodeURIComponent(take)}`),
     downloadUrl: () => `${BASE}/p/${pid()}/project.tv2tv`,
-    open: (id) => { location.hash = `p=${encodeURIComponent(id)}`; },
+    open: (id) => {
+      location.hash = `p=${encodeURIComponent(id)}`;
+    },
     send: () => false, // socket.js puts the real one here
   };
   for (const name of PROJECT_COMMANDS) {
@@ -81,7 +104,9 @@ function answer(status, text) {
   if (status === 413) throw new Error("That file is too large for the studio. Choose a smaller one.");
   const words = typeof body?.error === "string" ? body.error : typeof body?.detail === "string" ? body.detail : null;
   if (words) throw new Error(words);
-  throw new Error(status === 0 || status >= 502 ? AWAY : `The server refused (status ${status}). Reload the page and try again.`);
+  throw new Error(
+    status === 0 || status >= 502 ? AWAY : `The server refused (status ${status}). Reload the page and try again.`,
+  );
 }
 
 /** Leave for the login page; the address keeps the project so that it opens again afterwards. */

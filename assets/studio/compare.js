@@ -13,16 +13,41 @@ export function mountCompare(root, { store, commands }) {
   const sides = [makeSide("Shown take"), makeSide("Compared take")];
   const which = el("select", { class: "input compare-which", "aria-label": "Compare with" });
   const words = el("p", { class: "muted grow compare-words num", role: "status" });
-  const jump = button("Go to the difference", () => store.set({ frame: Math.max(0, fork * size()), playing: false, follow: false }), { class: "quiet" });
-  const close = button("Close comparison", () => store.set({ compare: null }), { icon: "close", iconOnly: true, class: "quiet" });
-  const node = el("section", { class: "compare", "aria-label": "Compare takes", hidden: true },
-    el("header", { class: "row compare-head" }, el("span", { class: "label", text: "Compare with" }), which, words, jump, close),
-    el("div", { class: "compare-sides" }, sides.map((side) => side.node)));
+  const jump = button(
+    "Go to the difference",
+    () => store.set({ frame: Math.max(0, fork * size()), playing: false, follow: false }),
+    { class: "quiet" },
+  );
+  const close = button("Close comparison", () => store.set({ compare: null }), {
+    icon: "close",
+    iconOnly: true,
+    class: "quiet",
+  });
+  const node = el(
+    "section",
+    { class: "compare", "aria-label": "Compare takes", hidden: true },
+    el(
+      "header",
+      { class: "row compare-head" },
+      el("span", { class: "label", text: "Compare with" }),
+      which,
+      words,
+      jump,
+      close,
+    ),
+    el(
+      "div",
+      { class: "compare-sides" },
+      sides.map((side) => side.node),
+    ),
+  );
   root.append(node);
 
   let other = { id: null, tip: null, path: [] };
   let fork = 0;
-  const cache = new FrameCache(() => { for (const side of sides) paint(side, cache); });
+  const cache = new FrameCache(() => {
+    for (const side of sides) paint(side, cache);
+  });
   const size = () => store.state.project.chunk_frames;
 
   async function fetchOther(state, take) {
@@ -30,7 +55,10 @@ export function mountCompare(root, { store, commands }) {
     other = wanted;
     try {
       const { path } = await commands.takePath(take.id);
-      if (other === wanted) { other.path = path; render(store.state); }
+      if (other === wanted) {
+        other.path = path;
+        render(store.state);
+      }
     } catch (error) {
       if (other === wanted) setText(words, error.message);
     }
@@ -60,10 +88,13 @@ export function mountCompare(root, { store, commands }) {
     const at = chunkOfFrame(state, state.frame)?.index ?? -1;
     const shorter = Math.min(state.path.length, other.path.length);
     const fps = state.project.fps;
-    const same = !other.path.length ? "Loading the other take…"
-      : fork >= Math.max(state.path.length, other.path.length) ? "The takes are the same."
-      : at < fork ? `The same until chunk ${fork + 1} (${timecode(fork * size(), fps)})`
-      : `They part at chunk ${fork + 1} (${timecode(fork * size(), fps)})${at >= shorter ? " · one has ended" : ""}`;
+    const same = !other.path.length
+      ? "Loading the other take…"
+      : fork >= Math.max(state.path.length, other.path.length)
+        ? "The takes are the same."
+        : at < fork
+          ? `The same until chunk ${fork + 1} (${timecode(fork * size(), fps)})`
+          : `They part at chunk ${fork + 1} (${timecode(fork * size(), fps)})${at >= shorter ? " · one has ended" : ""}`;
     setText(words, same);
     setAttr(jump, "disabled", fork * size() >= frameCount(state) || null);
     setAttr(node, "data-parted", at >= fork ? "" : null);
@@ -95,14 +126,20 @@ function makeSide(label) {
     end: el("span", { class: "chip", text: "ended here", hidden: true }),
     dot: el("span", { class: "dot" }),
     line: el("span", { class: "compare-line", dir: "auto" }),
-    shared: el("b", {}), own: el("i", {}), head: el("u", {}),
-    wanted: "", drawn: "",
+    shared: el("b", {}),
+    own: el("i", {}),
+    head: el("u", {}),
+    wanted: "",
+    drawn: "",
   };
-  side.node = el("figure", { class: "compare-side", "aria-label": label },
+  side.node = el(
+    "figure",
+    { class: "compare-side", "aria-label": label },
     el("div", { class: "row compare-name" }, side.name, side.end),
     el("div", { class: "compare-frame" }, side.canvas),
     el("span", { class: "compare-ruler", "aria-hidden": "true" }, side.shared, side.own, side.head),
-    el("figcaption", { class: "row compare-caption" }, side.dot, side.line));
+    el("figcaption", { class: "row compare-caption" }, side.dot, side.line),
+  );
   return side;
 }
 
@@ -144,4 +181,3 @@ function source(path, index) {
   for (let i = index; i >= 0; i--) if (path[i].line != null) return path[i].source || "";
   return "";
 }
-

@@ -6,13 +6,39 @@ const sign = (value) => (value > 0 ? 1 : value < 0 ? -1 : 0);
 
 /** Every word: how it changes an action, and whether an action has it. `size` is the chosen number of degrees. */
 const ROWS = [
-  ["Move", [
-    word("stand", (a) => { a.forward = 0; a.strafe = 0; }, (a) => !a.forward && !a.strafe),
-    word("walk", (a) => { a.pace = "walk"; a.forward ||= a.strafe ? 0 : 1; }, (a) => moves(a) && a.pace === "walk"),
-    word("run", (a) => { a.pace = "run"; a.forward ||= a.strafe ? 0 : 1; }, (a) => moves(a) && a.pace === "run"),
-    toward("forward", "forward", 1), toward("back", "forward", -1),
-    toward("strafe left", "strafe", 1), toward("strafe right", "strafe", -1),
-  ]],
+  [
+    "Move",
+    [
+      word(
+        "stand",
+        (a) => {
+          a.forward = 0;
+          a.strafe = 0;
+        },
+        (a) => !a.forward && !a.strafe,
+      ),
+      word(
+        "walk",
+        (a) => {
+          a.pace = "walk";
+          a.forward ||= a.strafe ? 0 : 1;
+        },
+        (a) => moves(a) && a.pace === "walk",
+      ),
+      word(
+        "run",
+        (a) => {
+          a.pace = "run";
+          a.forward ||= a.strafe ? 0 : 1;
+        },
+        (a) => moves(a) && a.pace === "run",
+      ),
+      toward("forward", "forward", 1),
+      toward("back", "forward", -1),
+      toward("strafe left", "strafe", 1),
+      toward("strafe right", "strafe", -1),
+    ],
+  ],
   ["Turn", [angle("left", "turn", 1), angle("right", "turn", -1)], "turn", TURNS],
   ["Look", [angle("up", "look", 1), angle("down", "look", -1)], "look", LOOKS],
   ["Do", [flag("jump"), flag("crouch"), flag("fire"), flag("use")], "weapon", WEAPONS],
@@ -27,18 +53,34 @@ function moves(action) {
 }
 
 function toward(text, key, way) {
-  return word(text, (a) => {
-    if (!moves(a)) a.pace = "run";
-    a[key] = a[key] === way ? 0 : way;
-  }, (a) => a[key] === way);
+  return word(
+    text,
+    (a) => {
+      if (!moves(a)) a.pace = "run";
+      a[key] = a[key] === way ? 0 : way;
+    },
+    (a) => a[key] === way,
+  );
 }
 
 function angle(text, key, way) {
-  return word(text, (a, size) => { a[key] = sign(a[key]) === way ? 0 : way * size; }, (a) => sign(a[key]) === way);
+  return word(
+    text,
+    (a, size) => {
+      a[key] = sign(a[key]) === way ? 0 : way * size;
+    },
+    (a) => sign(a[key]) === way,
+  );
 }
 
 function flag(text) {
-  return word(text, (a) => { a[text] = !a[text]; }, (a) => a[text]);
+  return word(
+    text,
+    (a) => {
+      a[text] = !a[text];
+    },
+    (a) => a[text],
+  );
 }
 
 /**
@@ -58,12 +100,22 @@ export function composer({ read, write }) {
     }
   };
   const rows = ROWS.map(([label, words, extra, values]) => {
-    const row = el("div", { class: "words-row", role: "group", "aria-label": label }, el("span", { class: "label", text: label, "aria-hidden": "true" }));
+    const row = el(
+      "div",
+      { class: "words-row", role: "group", "aria-label": label },
+      el("span", { class: "label", text: label, "aria-hidden": "true" }),
+    );
     const list = el("div", { class: "words" });
     const free = (each) => (extra === "turn" || extra === "look" ? `${extra} ${each.text} ${selects[extra].value}` : each.text);
     for (const each of words) {
       const name = extra === "turn" || extra === "look" ? `${extra} ${each.text}` : null;
-      const node = el("button", { class: "word", type: "button", "aria-pressed": "false", "aria-label": name, text: each.text });
+      const node = el("button", {
+        class: "word",
+        type: "button",
+        "aria-pressed": "false",
+        "aria-label": name,
+        text: each.text,
+      });
       node.addEventListener("pointerdown", (event) => event.preventDefault()); // the box keeps the focus and the caret
       node.addEventListener("click", () => apply(free(each), each.change, Number(selects[extra]?.value)));
       buttons.push([node, each]);
@@ -88,13 +140,22 @@ export function composer({ read, write }) {
 /** The choice at the end of a row: how far to turn or look, or which weapon to take. */
 function choice(key, values, selects, apply, turned) {
   const weapon = key === "weapon";
-  const select = el("select", { class: "input word-choice", "aria-label": weapon ? "Switch to weapon" : `Degrees to ${key}` },
+  const select = el(
+    "select",
+    { class: "input word-choice", "aria-label": weapon ? "Switch to weapon" : `Degrees to ${key}` },
     weapon ? el("option", { value: "", text: "switch to …" }) : null,
-    values.map((value) => el("option", { value: String(value), text: weapon ? value : `${value}°` })));
+    values.map((value) => el("option", { value: String(value), text: weapon ? value : `${value}°` })),
+  );
   select.value = weapon ? "" : String(key === "turn" ? 15 : 10);
   select.addEventListener("change", () => {
-    if (weapon) apply(`switch to ${select.value}`, (a) => { a.weapon = select.value; });
-    else if (turned()) apply("", (a) => { a[key] = sign(a[key]) * Number(select.value); });
+    if (weapon)
+      apply(`switch to ${select.value}`, (a) => {
+        a.weapon = select.value;
+      });
+    else if (turned())
+      apply("", (a) => {
+        a[key] = sign(a[key]) * Number(select.value);
+      });
   });
   selects[key] = select;
   return select;

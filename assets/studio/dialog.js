@@ -4,7 +4,8 @@ import { button, el, setText } from "./dom.js";
 let serial = 0;
 const open = [];
 
-const FOCUSABLE = "a[href],button:not(:disabled),input:not(:disabled),select:not(:disabled),textarea:not(:disabled),summary,[tabindex]";
+const FOCUSABLE =
+  "a[href],button:not(:disabled),input:not(:disabled),select:not(:disabled),textarea:not(:disabled),summary,[tabindex]";
 
 /** Whether a dialog is open now (page-wide shortcuts are off meanwhile). */
 export const dialogOpen = () => open.length > 0;
@@ -28,8 +29,12 @@ function keepFocus(event, node) {
 /** A press that both begins and ends outside closes the dialog; a drag out of a field does not. */
 function closeOnBackdrop(node, close) {
   let began = false;
-  node.addEventListener("pointerdown", (event) => { began = event.target === node; });
-  node.addEventListener("click", (event) => { if (began && event.target === node) close(); });
+  node.addEventListener("pointerdown", (event) => {
+    began = event.target === node;
+  });
+  node.addEventListener("click", (event) => {
+    if (began && event.target === node) close();
+  });
 }
 
 /**
@@ -44,13 +49,26 @@ export function openDialog({ title, body, actions = [], size = "medium" }) {
   const cross = button("Close", () => close(), { icon: "close", iconOnly: true, class: "quiet dialog-close" });
   const inside = el("div", { class: "dialog-body" }, body);
   const foot = el("div", { class: "dialog-foot" }, line, el("div", { class: "dialog-actions" }, actions));
-  const node = el("dialog", { class: `dialog dialog-${size}`, "aria-labelledby": id },
-    el("div", { class: "dialog-box" },
-      el("header", { class: "dialog-head" }, el("h2", { id, class: "title grow", text: title }), cross), inside, foot));
+  const node = el(
+    "dialog",
+    { class: `dialog dialog-${size}`, "aria-labelledby": id },
+    el(
+      "div",
+      { class: "dialog-box" },
+      el("header", { class: "dialog-head" }, el("h2", { id, class: "title grow", text: title }), cross),
+      inside,
+      foot,
+    ),
+  );
   let value;
   let settle;
-  const closed = new Promise((resolve) => { settle = resolve; });
-  const close = (result) => { value = result; if (node.open) node.close(); };
+  const closed = new Promise((resolve) => {
+    settle = resolve;
+  });
+  const close = (result) => {
+    value = result;
+    if (node.open) node.close();
+  };
   closeOnBackdrop(node, close);
   node.addEventListener("keydown", (event) => {
     keepFocus(event, node);
@@ -104,8 +122,21 @@ export function field(label, control, help = null) {
 /** A row of choices of which one holds: radio buttons that look like one segmented control. `options`: [[value, label], …]. */
 export function segmented(label, options, value, onChange) {
   const name = `tv2tv-choice-${++serial}`;
-  return el("fieldset", { class: "segmented" }, el("legend", { class: "label", text: label }),
-    el("div", { class: "segments" }, options.map(([each, words]) =>
-      el("label", {}, el("input", { type: "radio", name, value: each, checked: each === value, on: { change: () => onChange(each) } }),
-        el("span", { text: words })))));
+  return el(
+    "fieldset",
+    { class: "segmented" },
+    el("legend", { class: "label", text: label }),
+    el(
+      "div",
+      { class: "segments" },
+      options.map(([each, words]) =>
+        el(
+          "label",
+          {},
+          el("input", { type: "radio", name, value: each, checked: each === value, on: { change: () => onChange(each) } }),
+          el("span", { text: words }),
+        ),
+      ),
+    ),
+  );
 }

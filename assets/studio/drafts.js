@@ -6,7 +6,9 @@ const MOST = 200;
 function load() {
   try {
     const stored = JSON.parse(sessionStorage.getItem(KEY) || "[]");
-    return Array.isArray(stored) ? stored.filter((pair) => Array.isArray(pair) && pair.every((part) => typeof part === "string")) : [];
+    return Array.isArray(stored)
+      ? stored.filter((pair) => Array.isArray(pair) && pair.every((part) => typeof part === "string"))
+      : [];
   } catch {
     return []; // storage is off or holds something else: drafts then live in memory alone
   }

@@ -10,10 +10,25 @@ const HEARTBEAT = 500; // ms; the server lets go of everything after 1.5 s of si
 
 // by physical key, so that the hand finds them on every keyboard layout
 const KEYS = {
-  KeyW: "forward", KeyS: "back", KeyA: "left", KeyD: "right",
-  ArrowLeft: "turn_left", ArrowRight: "turn_right", ArrowUp: "look_up", ArrowDown: "look_down",
-  Space: "jump", KeyC: "crouch", KeyF: "fire", KeyE: "use",
-  Digit1: "weapon_1", Digit2: "weapon_2", Digit3: "weapon_3", Digit4: "weapon_4", Digit5: "weapon_5", Digit6: "weapon_6", Digit7: "weapon_7",
+  KeyW: "forward",
+  KeyS: "back",
+  KeyA: "left",
+  KeyD: "right",
+  ArrowLeft: "turn_left",
+  ArrowRight: "turn_right",
+  ArrowUp: "look_up",
+  ArrowDown: "look_down",
+  Space: "jump",
+  KeyC: "crouch",
+  KeyF: "fire",
+  KeyE: "use",
+  Digit1: "weapon_1",
+  Digit2: "weapon_2",
+  Digit3: "weapon_3",
+  Digit4: "weapon_4",
+  Digit5: "weapon_5",
+  Digit6: "weapon_6",
+  Digit7: "weapon_7",
 };
 const WALK = ["ShiftLeft", "ShiftRight"];
 const MOVES = ["forward", "back", "left", "right"];
@@ -26,12 +41,25 @@ export function mountDrive({ store, commands, root, slots }) {
   let begun = false; // the server's job has become a drive
   let timer = 0;
 
-  const toggle = button("Drive", () => (on ? leave() : enter()), { icon: "game", class: "drive-button", "aria-pressed": "false", title: "Steer the clip live with the keyboard (D)" });
+  const toggle = button("Drive", () => (on ? leave() : enter()), {
+    icon: "game",
+    class: "drive-button",
+    "aria-pressed": "false",
+    title: "Steer the clip live with the keyboard (D)",
+  });
   slots.controls.append(toggle);
   const hud = makeHud({
-    hold: (source, control) => { pressed.set(source, control); changed(); },
-    release: (source) => { if (pressed.delete(source)) changed(); },
-    run: (now) => { running = now; changed(); },
+    hold: (source, control) => {
+      pressed.set(source, control);
+      changed();
+    },
+    release: (source) => {
+      if (pressed.delete(source)) changed();
+    },
+    run: (now) => {
+      running = now;
+      changed();
+    },
     leave: () => leave(),
   });
   const phone = matchMedia("(max-width: 760px)"); // there the pads lie under the thumbs, not over the picture
@@ -95,22 +123,49 @@ export function mountDrive({ store, commands, root, slots }) {
     hud.node.hidden = !on;
   }
 
-  window.addEventListener("keydown", (event) => {
-    if (!on || dialogOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target instanceof Element && event.target.closest("textarea, select, input:not([type=range]):not([type=checkbox])")) return;
-    if (event.code === "Escape") { event.preventDefault(); event.stopPropagation(); leave(); return; }
-    const control = WALK.includes(event.code) ? "walk" : KEYS[event.code];
-    if (!control) return;
-    if (event.code === "Space" && event.target instanceof Element && event.target.closest("button") && !hud.node.contains(event.target)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (event.repeat) return;
-    pressed.set(event.code, control);
-    changed();
-  }, true);
-  window.addEventListener("keyup", (event) => { if (pressed.delete(event.code)) changed(); }, true);
+  window.addEventListener(
+    "keydown",
+    (event) => {
+      if (!on || dialogOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (
+        event.target instanceof Element &&
+        event.target.closest("textarea, select, input:not([type=range]):not([type=checkbox])")
+      )
+        return;
+      if (event.code === "Escape") {
+        event.preventDefault();
+        event.stopPropagation();
+        leave();
+        return;
+      }
+      const control = WALK.includes(event.code) ? "walk" : KEYS[event.code];
+      if (!control) return;
+      if (
+        event.code === "Space" &&
+        event.target instanceof Element &&
+        event.target.closest("button") &&
+        !hud.node.contains(event.target)
+      )
+        return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (event.repeat) return;
+      pressed.set(event.code, control);
+      changed();
+    },
+    true,
+  );
+  window.addEventListener(
+    "keyup",
+    (event) => {
+      if (pressed.delete(event.code)) changed();
+    },
+    true,
+  );
   window.addEventListener("blur", releaseAll);
-  document.addEventListener("visibilitychange", () => { if (document.hidden) releaseAll(); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) releaseAll();
+  });
   window.addEventListener("pagehide", () => leave(false));
 
   store.on(["job", "project", "connected"], (state) => {

@@ -5,7 +5,12 @@ import { attempt, toast } from "./toast.js";
 /** Accept dropped files anywhere on the page. */
 export function mountDrop({ store, commands, root }) {
   const words = el("strong");
-  const veil = el("div", { class: "drop-veil", hidden: true }, words, el("span", { text: "Image, video, exported clip or project file (.tv2tv)" }));
+  const veil = el(
+    "div",
+    { class: "drop-veil", hidden: true },
+    words,
+    el("span", { text: "Image, video, exported clip or project file (.tv2tv)" }),
+  );
   root.append(veil);
   let depth = 0;
   const has = (event) => [...(event.dataTransfer?.types || [])].includes("Files") && !document.querySelector("dialog[open]");
@@ -31,7 +36,9 @@ export function mountDrop({ store, commands, root }) {
     if (files.length > 1) toast("Several files were dropped; the first one is opened.", "info");
     setText(words, `Reading ${files[0].name}…`);
     veil.hidden = false;
-    const answer = await attempt(commands.upload(files[0], (share) => setText(words, `Sending ${files[0].name}: ${Math.round(share * 100)} %`)));
+    const answer = await attempt(
+      commands.upload(files[0], (share) => setText(words, `Sending ${files[0].name}: ${Math.round(share * 100)} %`)),
+    );
     veil.hidden = true;
     if (!answer) return;
     if (answer.notice) toast(answer.notice, "info");

@@ -5,14 +5,27 @@ import { bytes, duration, left } from "./format.js";
 
 const MOVING = ["mp4", "webm", "side-by-side"];
 const KINDS = [
-  { id: "mp4", name: "MP4 video", help: "H.264, plays anywhere; carries the plan and the seed", captions: ["none", "burned", "soft"], scale: true },
+  {
+    id: "mp4",
+    name: "MP4 video",
+    help: "H.264, plays anywhere; carries the plan and the seed",
+    captions: ["none", "burned", "soft"],
+    scale: true,
+  },
   { id: "gif", name: "GIF", help: "Loops by itself in chats and pages", captions: ["none", "burned"], scale: true },
   { id: "webm", name: "WebM video", help: "Small, for web pages", captions: ["none", "burned", "soft"], scale: true },
   { id: "png", name: "PNG frames", help: "Every frame as a still, in one zip", captions: ["none", "burned"], scale: true },
   { id: "sheet", name: "Storyboard sheet", help: "One picture per plan line, to print or to send" },
   { id: "srt", name: "Captions, SRT", help: "The plan lines with their times" },
   { id: "vtt", name: "Captions, VTT", help: "The same, for web players" },
-  { id: "side-by-side", name: "Side by side", help: "Two takes in one MP4", captions: ["none", "burned"], scale: true, other: true },
+  {
+    id: "side-by-side",
+    name: "Side by side",
+    help: "Two takes in one MP4",
+    captions: ["none", "burned"],
+    scale: true,
+    other: true,
+  },
   { id: "project", name: "Project file", help: "Everything, to open here or elsewhere again" },
 ];
 const CAPTIONS = { none: "None", burned: "Burned in", soft: "Soft track" };
@@ -31,13 +44,45 @@ export function openExport({ store, commands }) {
   const none = el("p", { class: "muted", text: "Nothing exported yet." });
   const make = button("Export", () => send(), { class: "primary", icon: "download" });
   const save = el("a", { class: "btn primary", href: commands.downloadUrl(), download: "" }, icon("download"), "Download");
-  const kinds = el("div", { class: "kinds", role: "radiogroup", "aria-label": "Kind of file" }, KINDS.map((each) => el("label", { class: "kind" },
-    el("input", { type: "radio", name: "tv2tv-kind", value: each.id, checked: each === kind, disabled: Boolean(each.other && state.takes.length < 2), on: { change: () => choose(each) } }),
-    el("span", { class: "kind-words" }, el("span", { text: each.name }), el("span", { class: "hint", text: each.other && state.takes.length < 2 ? "Needs a second take" : each.help })))));
+  const kinds = el(
+    "div",
+    { class: "kinds", role: "radiogroup", "aria-label": "Kind of file" },
+    KINDS.map((each) =>
+      el(
+        "label",
+        { class: "kind" },
+        el("input", {
+          type: "radio",
+          name: "tv2tv-kind",
+          value: each.id,
+          checked: each === kind,
+          disabled: Boolean(each.other && state.takes.length < 2),
+          on: { change: () => choose(each) },
+        }),
+        el(
+          "span",
+          { class: "kind-words" },
+          el("span", { text: each.name }),
+          el("span", { class: "hint", text: each.other && state.takes.length < 2 ? "Needs a second take" : each.help }),
+        ),
+      ),
+    ),
+  );
   const dialog = openDialog({
-    title: "Export", size: "large", actions: [button("Close", () => dialog.close()), make, save],
-    body: el("div", { class: "export" }, kinds,
-      el("div", { class: "stack" }, options.node, el("section", { class: "stack export-files" }, el("h3", { class: "label", text: "Files" }), files, none))),
+    title: "Export",
+    size: "large",
+    actions: [button("Close", () => dialog.close()), make, save],
+    body: el(
+      "div",
+      { class: "export" },
+      kinds,
+      el(
+        "div",
+        { class: "stack" },
+        options.node,
+        el("section", { class: "stack export-files" }, el("h3", { class: "label", text: "Files" }), files, none),
+      ),
+    ),
   });
 
   function choose(each) {
@@ -58,7 +103,12 @@ export function openExport({ store, commands }) {
   }
 
   async function send() {
-    const body = { kind: kind.id, captions: kind.captions ? options.captions() : "none", scale: options.scale(), take: options.take() };
+    const body = {
+      kind: kind.id,
+      captions: kind.captions ? options.captions() : "none",
+      scale: options.scale(),
+      take: options.take(),
+    };
     if (kind.other) body.other = options.other();
     const answer = await busily(make, dialog, () => commands.export(body));
     if (!answer) return;
@@ -67,7 +117,12 @@ export function openExport({ store, commands }) {
     dialog.status("Started. You may close this and go on; the file will be listed here.");
   }
 
-  const rows = keyedList(files, (each) => each.id, () => makeFile(), (node, each) => node.update(each));
+  const rows = keyedList(
+    files,
+    (each) => each.id,
+    () => makeFile(),
+    (node, each) => node.update(each),
+  );
   const off = store.on(["exports"], ({ exports }) => {
     rows([...exports].reverse());
     setAttr(none, "hidden", exports.length > 0);
@@ -85,7 +140,11 @@ export function openExport({ store, commands }) {
 function makeOptions(state) {
   const { project, takes, active } = state;
   const choice = (among, value) => {
-    const select = el("select", { class: "input" }, among.map((take) => el("option", { value: take.id, text: `${take.name.slice(0, 60)} · ${duration(take.seconds)}` })));
+    const select = el(
+      "select",
+      { class: "input" },
+      among.map((take) => el("option", { value: take.id, text: `${take.name.slice(0, 60)} · ${duration(take.seconds)}` })),
+    );
     if (value) select.value = value;
     return select;
   };
@@ -112,7 +171,9 @@ function makeOptions(state) {
   };
   scale.addEventListener("input", resize);
   take.addEventListener("change", different);
-  other.addEventListener("change", () => { if (other.value === take.value) take.value = takes.find((each) => each.id !== other.value)?.id ?? ""; });
+  other.addEventListener("change", () => {
+    if (other.value === take.value) take.value = takes.find((each) => each.id !== other.value)?.id ?? "";
+  });
   const current = () => (kind.captions.includes(wanted) ? wanted : "none");
   return {
     node: el("div", { class: "stack export-options" }, takeField, otherField, captions, scaleField),
@@ -126,8 +187,21 @@ function makeOptions(state) {
       setAttr(takeField, "hidden", each.id === "project");
       setAttr(otherField, "hidden", !each.other);
       setAttr(scaleField, "hidden", !each.scale);
-      captions.replaceChildren(...(each.captions ? [segmented(MOVING.includes(each.id) ? "Captions of the plan" : "Plan line in the picture",
-        each.captions.map((one) => [one, CAPTIONS[one]]), current(), (one) => { wanted = one; remembered.captions = one; })] : []));
+      captions.replaceChildren(
+        ...(each.captions
+          ? [
+              segmented(
+                MOVING.includes(each.id) ? "Captions of the plan" : "Plan line in the picture",
+                each.captions.map((one) => [one, CAPTIONS[one]]),
+                current(),
+                (one) => {
+                  wanted = one;
+                  remembered.captions = one;
+                },
+              ),
+            ]
+          : []),
+      );
       if (each.other) different();
       resize();
     },
@@ -139,7 +213,11 @@ function makeFile() {
   const name = el("span", { class: "grow ellipsis" });
   const state = el("span", { class: "hint num" });
   const fill = el("i", {});
-  const bar = el("div", { class: "bar", role: "progressbar", "aria-label": "Export", "aria-valuemin": "0", "aria-valuemax": "100" }, fill);
+  const bar = el(
+    "div",
+    { class: "bar", role: "progressbar", "aria-label": "Export", "aria-valuemin": "0", "aria-valuemax": "100" },
+    fill,
+  );
   const links = el("div", { class: "export-links" });
   const message = el("p", { class: "problem" });
   const node = el("li", { class: "export-file" }, el("div", { class: "row" }, name, state), bar, links, message);
@@ -147,7 +225,10 @@ function makeFile() {
     const running = each.state === "running";
     const percent = Math.round((each.progress || 0) * 100);
     setText(name, nameOf(each.kind));
-    setText(state, running ? [`${percent} %`, left(each.left_s)].filter(Boolean).join(" · ") : each.state === "failed" ? "failed" : "");
+    setText(
+      state,
+      running ? [`${percent} %`, left(each.left_s)].filter(Boolean).join(" · ") : each.state === "failed" ? "failed" : "",
+    );
     setAttr(bar, "hidden", !running);
     setAttr(bar, "class", percent ? "bar" : "bar busy");
     setAttr(bar, "aria-valuenow", String(percent));
@@ -157,8 +238,22 @@ function makeFile() {
     const key = JSON.stringify(each.files);
     if (links.dataset.key === key) return;
     links.dataset.key = key;
-    links.replaceChildren(...(each.files || []).map((file) => el("a", { class: "btn file-link", href: file.url, download: file.name, "aria-label": `Download ${file.name}, ${bytes(file.bytes)}` },
-      icon("download"), el("span", { class: "ellipsis", text: file.name }), el("span", { class: "hint num", text: bytes(file.bytes) }))));
+    links.replaceChildren(
+      ...(each.files || []).map((file) =>
+        el(
+          "a",
+          {
+            class: "btn file-link",
+            href: file.url,
+            download: file.name,
+            "aria-label": `Download ${file.name}, ${bytes(file.bytes)}`,
+          },
+          icon("download"),
+          el("span", { class: "ellipsis", text: file.name }),
+          el("span", { class: "hint num", text: bytes(file.bytes) }),
+        ),
+      ),
+    );
   };
   return node;
 }

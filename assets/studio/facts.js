@@ -16,9 +16,25 @@ const ROWS = [
 /** Build the list inside `root`; `show(target)` fills it. */
 export function mountFacts(root, store) {
   const values = ROWS.map(() => el("span", { class: "num" }));
-  const copy = button("Copy seed", () => attempt(copyText(values[0].textContent)), { icon: "copy", iconOnly: true, class: "quiet small" });
-  root.append(el("details", { class: "fold", open: true }, el("summary", { class: "label", text: "Details" }),
-    el("dl", { class: "facts" }, ROWS.map(([label], i) => el("div", { class: "fact" }, el("dt", { text: label }), el("dd", {}, values[i], i ? null : copy))))));
+  const copy = button("Copy seed", () => attempt(copyText(values[0].textContent)), {
+    icon: "copy",
+    iconOnly: true,
+    class: "quiet small",
+  });
+  root.append(
+    el(
+      "details",
+      { class: "fold", open: true },
+      el("summary", { class: "label", text: "Details" }),
+      el(
+        "dl",
+        { class: "facts" },
+        ROWS.map(([label], i) =>
+          el("div", { class: "fact" }, el("dt", { text: label }), el("dd", {}, values[i], i ? null : copy)),
+        ),
+      ),
+    ),
+  );
   return {
     show({ chunk }) {
       const source = chunk || { ...store.state.project.settings, seconds: null };

@@ -8,7 +8,16 @@ export const MAX_LENGTH = 200;
 
 /** An action with nothing held. forward, strafe, turn and look are signed: + is forward, left, left, up. */
 export const standing = () => ({
-  pace: "walk", forward: 0, strafe: 0, turn: 0, look: 0, jump: false, crouch: false, weapon: "", fire: false, use: false,
+  pace: "walk",
+  forward: 0,
+  strafe: 0,
+  turn: 0,
+  look: 0,
+  jump: false,
+  crouch: false,
+  weapon: "",
+  fire: false,
+  use: false,
 });
 
 /** The canonical line of an action, e.g. `run forward, turn left 15, fire`. */

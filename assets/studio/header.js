@@ -18,7 +18,11 @@ export function mountHeader(root, context) {
   const undo = button("Undo", () => attempt(commands.undo()), { icon: "undo", iconOnly: true, class: "quiet" });
   const redo = button("Redo", () => attempt(commands.redo()), { icon: "redo", iconOnly: true, class: "quiet" });
   const theme = button("Light theme", () => switchTheme(store), { icon: "sun", iconOnly: true, class: "quiet wide-only" });
-  const help = button("Keyboard shortcuts", () => openHelp(context), { icon: "help", iconOnly: true, class: "quiet wide-only" });
+  const help = button("Keyboard shortcuts", () => openHelp(context), {
+    icon: "help",
+    iconOnly: true,
+    class: "quiet wide-only",
+  });
   const exporting = button("Export", () => openExport(context), { class: "outline", icon: "download" });
   root.append(
     el("span", { class: "brand wide-only", "aria-hidden": "true" }, "TV", el("b", { text: "2" }), "TV"),
@@ -77,14 +81,27 @@ async function duplicate(commands) {
 
 /** The project's name, edited in place: Enter or leaving saves, Escape takes back. What is being typed is never overwritten. */
 function nameField(store, commands) {
-  const input = el("input", { class: "input plain name", "aria-label": "Project name", maxlength: LONGEST, size: 1, spellcheck: "false", autocomplete: "off" });
+  const input = el("input", {
+    class: "input plain name",
+    "aria-label": "Project name",
+    maxlength: LONGEST,
+    size: 1,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   const ghost = el("span", { class: "name-ghost", "aria-hidden": "true" }); // gives the field the width of its text
   const fit = () => setText(ghost, input.value || " ");
-  const show = () => { input.value = store.state.project?.name || ""; fit(); };
+  const show = () => {
+    input.value = store.state.project?.name || "";
+    fit();
+  };
   input.addEventListener("input", fit);
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter") input.blur();
-    else if (event.key === "Escape") { show(); input.blur(); }
+    else if (event.key === "Escape") {
+      show();
+      input.blur();
+    }
   });
   input.addEventListener("blur", async () => {
     const name = input.value.trim();
@@ -98,7 +115,9 @@ function nameField(store, commands) {
     else show();
     return undefined;
   });
-  store.on(["project"], () => { if (document.activeElement !== input) show(); });
+  store.on(["project"], () => {
+    if (document.activeElement !== input) show();
+  });
   return el("div", { class: "name-place" }, ghost, input);
 }
 

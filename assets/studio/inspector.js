@@ -8,7 +8,12 @@ import { mountSuggestions } from "./suggestions.js";
 import { planOrigin, target } from "./target.js";
 import { makeTip } from "./tip.js";
 
-const HOLDS = [[0, "this chunk, then the model decides"], [0.5, "0.5 s"], [1, "1 s"], [2, "2 s"]];
+const HOLDS = [
+  [0, "this chunk, then the model decides"],
+  [0.5, "0.5 s"],
+  [1, "1 s"],
+  [2, "2 s"],
+];
 
 /** Build the inspector inside `root`. */
 export function mountInspector(root, { store, commands }) {
@@ -21,12 +26,22 @@ export function mountInspector(root, { store, commands }) {
   const text = () => view.box.value.replace(/[\r\n]+/g, " ");
   const tip = makeTip();
   view.node.prepend(tip.node);
-  const words = composer({ read: text, write: (line) => { view.box.value = line; typed(); } });
+  const words = composer({
+    read: text,
+    write: (line) => {
+      view.box.value = line;
+      typed();
+    },
+  });
   view.words.append(words.node);
   const facts = mountFacts(view.facts, store);
   const suggestions = mountSuggestions(view.suggestions, {
     ask: () => commands.suggest(shown.chunk ? { chunk: shown.chunk.id } : { index: shown.index }),
-    use: (line) => { view.box.value = line; typed(); view.box.focus(); },
+    use: (line) => {
+      view.box.value = line;
+      typed();
+      view.box.focus();
+    },
     trigger: view.suggest,
   });
 
@@ -54,7 +69,8 @@ export function mountInspector(root, { store, commands }) {
 
   /** Why the line cannot be sent, or "" when it can; what it means is for the server to judge. */
   function objection(line) {
-    if (line.length > MAX_LENGTH) return `The line has ${line.length.toLocaleString("en-US")} characters; at most ${MAX_LENGTH} are allowed. Shorten it.`;
+    if (line.length > MAX_LENGTH)
+      return `The line has ${line.length.toLocaleString("en-US")} characters; at most ${MAX_LENGTH} are allowed. Shorten it.`;
     return line.trim() || !shown.chunk ? "" : `The line is empty. Write what happens next, like "${EXAMPLE}", or "stand".`;
   }
 
@@ -87,7 +103,11 @@ export function mountInspector(root, { store, commands }) {
     if (now.chunk) {
       send((line) => commands.regenerate({ chunk: now.chunk.id, line, hold: heldChunks() }).then(tip.done));
     } else {
-      send((line) => commands.plan({ lines: Object.fromEntries(Array.from({ length: heldChunks() }, (_, i) => [now.index + i, line || null])) }));
+      send((line) =>
+        commands.plan({
+          lines: Object.fromEntries(Array.from({ length: heldChunks() }, (_, i) => [now.index + i, line || null])),
+        }),
+      );
     }
   }
 
@@ -95,7 +115,11 @@ export function mountInspector(root, { store, commands }) {
     const now = shown;
     if (!now) return;
     if (now.chunk) send(() => commands.retry({ chunk: now.chunk.id }));
-    else send(async () => { await commands.plan({ lines: { [now.index]: null } }); drafts.set(now.key, undefined); });
+    else
+      send(async () => {
+        await commands.plan({ lines: { [now.index]: null } });
+        drafts.set(now.key, undefined);
+      });
   }
 
   /** A typed line moves along when the place it was typed for becomes a chunk, or when the chunk under the typing is replaced. */
@@ -113,7 +137,10 @@ export function mountInspector(root, { store, commands }) {
     if (composing) return;
     const next = target(state());
     setAttr(view.node, "data-empty", next ? null : "");
-    if (!next) { shown = null; return; }
+    if (!next) {
+      shown = null;
+      return;
+    }
     carry(next);
     const moved = !shown || shown.key !== next.key;
     const rebased = moved || force || shown.base !== next.base;
@@ -121,7 +148,10 @@ export function mountInspector(root, { store, commands }) {
     if (rebased) {
       const line = drafts.get(next.key) ?? next.base;
       if (view.box.value !== line) view.box.value = line;
-      if (moved) { problem(""); suggestions.clear(); }
+      if (moved) {
+        problem("");
+        suggestions.clear();
+      }
       refresh();
     }
     describe(view, next, state());
@@ -129,25 +159,52 @@ export function mountInspector(root, { store, commands }) {
   }
 
   view.box.addEventListener("input", typed);
-  view.box.addEventListener("compositionstart", () => { composing = true; });
-  view.box.addEventListener("compositionend", () => { composing = false; typed(); });
+  view.box.addEventListener("compositionstart", () => {
+    composing = true;
+  });
+  view.box.addEventListener("compositionend", () => {
+    composing = false;
+    typed();
+  });
   view.box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
-    if (event.ctrlKey || event.metaKey) { event.stopPropagation(); apply(); }
+    if (event.ctrlKey || event.metaKey) {
+      event.stopPropagation();
+      apply();
+    }
   });
   view.node.addEventListener("focusout", (event) => {
     // a line for the next chunk counts once its writer turns to something else, such as Generate; another window is nothing else
     const leaves = event.target === view.box && !view.node.contains(event.relatedTarget);
     const { key } = shown || {};
-    if (leaves) setTimeout(() => document.activeElement !== view.box && shown?.key === key && !shown.chunk && drafts.has(key) && !objection(text()) && apply());
+    if (leaves)
+      setTimeout(
+        () =>
+          document.activeElement !== view.box &&
+          shown?.key === key &&
+          !shown.chunk &&
+          drafts.has(key) &&
+          !objection(text()) &&
+          apply(),
+      );
   });
   view.primary.addEventListener("click", apply);
   view.retry.addEventListener("click", retry);
   view.suggest.addEventListener("click", () => shown && suggestions.load());
-  view.revert.addEventListener("click", () => { drafts.set(shown.key, undefined); show(true); problem(""); view.box.focus(); });
-  for (const [node, step] of [[view.prev, -1], [view.next, 1]]) {
-    node.addEventListener("click", () => store.set({ selected: Math.min(Math.max(0, (shown?.index ?? 0) + step), state().path.length) }));
+  view.revert.addEventListener("click", () => {
+    drafts.set(shown.key, undefined);
+    show(true);
+    problem("");
+    view.box.focus();
+  });
+  for (const [node, step] of [
+    [view.prev, -1],
+    [view.next, 1],
+  ]) {
+    node.addEventListener("click", () =>
+      store.set({ selected: Math.min(Math.max(0, (shown?.index ?? 0) + step), state().path.length) }),
+    );
   }
   window.addEventListener("pagehide", () => drafts.save());
   root.append(view.node);
@@ -155,7 +212,15 @@ export function mountInspector(root, { store, commands }) {
 }
 
 function build() {
-  const box = el("textarea", { class: "input plan-box", rows: 3, "aria-label": "Plan line", "aria-describedby": "tv2tv-plan-count tv2tv-plan-problem", spellcheck: "false", autocomplete: "off", placeholder: `e.g. ${EXAMPLE}` });
+  const box = el("textarea", {
+    class: "input plan-box",
+    rows: 3,
+    "aria-label": "Plan line",
+    "aria-describedby": "tv2tv-plan-count tv2tv-plan-problem",
+    spellcheck: "false",
+    autocomplete: "off",
+    placeholder: `e.g. ${EXAMPLE}`,
+  });
   const view = {
     box,
     title: el("h2", { class: "title" }),
@@ -168,7 +233,11 @@ function build() {
     dirty: el("span", { class: "hint dirty", text: "edited" }),
     revert: el("button", { class: "link", type: "button", text: "revert" }),
     problem: el("p", { class: "problem", id: "tv2tv-plan-problem", role: "alert" }),
-    hold: el("select", { class: "input" }, HOLDS.map(([seconds, label]) => el("option", { value: String(seconds), text: label }))),
+    hold: el(
+      "select",
+      { class: "input" },
+      HOLDS.map(([seconds, label]) => el("option", { value: String(seconds), text: label })),
+    ),
     primary: el("button", { class: "btn primary", type: "button" }),
     retry: button("Another try", null, { icon: "retry" }),
     suggest: button("Suggest", null, { icon: "wand" }),
@@ -177,18 +246,40 @@ function build() {
     facts: el("div", {}),
   };
   view.hold.id = "tv2tv-plan-hold";
-  view.node = el("section", { class: "inspector", "aria-label": "Inspector" },
+  view.node = el(
+    "section",
+    { class: "inspector", "aria-label": "Inspector" },
     el("header", { class: "row inspector-head" }, el("div", { class: "grow" }, view.title, view.place), view.prev, view.next),
-    view.strip = el("div", { class: "strip", "aria-hidden": "true" }, Array.from({ length: 4 }, () => el("span", { class: "strip-frame" }, el("img", { alt: "", draggable: false })))),
-    el("div", { class: "stack plan-edit" },
+    (view.strip = el(
+      "div",
+      { class: "strip", "aria-hidden": "true" },
+      Array.from({ length: 4 }, () => el("span", { class: "strip-frame" }, el("img", { alt: "", draggable: false }))),
+    )),
+    el(
+      "div",
+      { class: "stack plan-edit" },
       el("p", { class: "row who" }, view.dot, view.who),
-      el("div", { class: "plan-field" },
-        el("div", { class: "row plan-label" }, el("span", { class: "label grow", text: "Plan line", "aria-hidden": "true" }), view.dirty, view.revert, view.counter),
-        box, view.problem),
+      el(
+        "div",
+        { class: "plan-field" },
+        el(
+          "div",
+          { class: "row plan-label" },
+          el("span", { class: "label grow", text: "Plan line", "aria-hidden": "true" }),
+          view.dirty,
+          view.revert,
+          view.counter,
+        ),
+        box,
+        view.problem,
+      ),
       el("div", { class: "row hold" }, el("label", { class: "label", for: "tv2tv-plan-hold", text: "Hold" }), view.hold),
       el("div", { class: "plan-actions" }, view.primary, view.retry, view.suggest),
-      view.suggestions),
-    view.words, view.facts);
+      view.suggestions,
+    ),
+    view.words,
+    view.facts,
+  );
   return view;
 }
 
@@ -200,11 +291,21 @@ function describe(view, now, state) {
   setAttr(view.dot, "class", `dot ${origin.source || ""}`);
   setText(view.who, origin.text);
   setText(view.primary, now.chunk ? "Regenerate from here" : "Set this line");
-  setAttr(view.primary, "title", now.chunk ? "A new take from this chunk on; the old future stays (Ctrl+Enter)" : "The next chunks follow this line (Ctrl+Enter)");
+  setAttr(
+    view.primary,
+    "title",
+    now.chunk
+      ? "A new take from this chunk on; the old future stays (Ctrl+Enter)"
+      : "The next chunks follow this line (Ctrl+Enter)",
+  );
   if (view.retry.dataset.made !== String(Boolean(now.chunk))) {
     view.retry.dataset.made = String(Boolean(now.chunk));
     view.retry.replaceChildren(icon(now.chunk ? "retry" : "close"), now.chunk ? "Another try" : "Clear line");
-    setAttr(view.retry, "title", now.chunk ? "The same line with other random numbers, as a new take (T)" : "Let the model decide what happens next");
+    setAttr(
+      view.retry,
+      "title",
+      now.chunk ? "The same line with other random numbers, as a new take (T)" : "Let the model decide what happens next",
+    );
   }
   setAttr(view.retry, "disabled", !now.chunk && !now.base);
   setAttr(view.prev, "disabled", now.index <= 0);

@@ -14,7 +14,10 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     if (to < 0) seek(store, -1);
     else choose(store, Math.min(to, state.path.length));
   };
-  const frameBy = (step) => { store.set({ playing: false }); seek(store, store.state.frame + step); };
+  const frameBy = (step) => {
+    store.set({ playing: false });
+    seek(store, store.state.frame + step);
+  };
   const press = (name) => find(root, "button", name)?.click();
   const plain = {
     " ": () => togglePlay(store),

@@ -20,7 +20,11 @@ export function makePlanLane(lane) {
         lane.append(bar);
       }
       box(bar, from, to - from);
-      setAttr(bar, "class", `plan ${kind}${selected >= run.first && selected <= run.last ? " chosen" : ""}${to - from < 30 ? " thin" : ""}`);
+      setAttr(
+        bar,
+        "class",
+        `plan ${kind}${selected >= run.first && selected <= run.last ? " chosen" : ""}${to - from < 30 ? " thin" : ""}`,
+      );
       bar.dataset.first = run.first;
       setText(bar.firstElementChild, run.plan);
       setAttr(bar, "title", run.plan);
@@ -107,8 +111,15 @@ export function makeFrameLane(list, { perf }) {
   function picture(cell, chunk, n, axis, state) {
     for (const k of axis.shown) {
       if (cell.images.has(k)) continue;
-      const image = el("img", { alt: `Chunk ${n}, frame ${k + 1}`, src: frameUrl(state, chunk.id, k), draggable: "false", decoding: "async" });
-      image.addEventListener("error", () => { image.dataset.failed = "1"; });
+      const image = el("img", {
+        alt: `Chunk ${n}, frame ${k + 1}`,
+        src: frameUrl(state, chunk.id, k),
+        draggable: "false",
+        decoding: "async",
+      });
+      image.addEventListener("error", () => {
+        image.dataset.failed = "1";
+      });
       const later = [...cell.images.keys()].filter((other) => other > k).sort()[0];
       cell.insertBefore(image, later == null ? null : cell.images.get(later));
       cell.images.set(k, image);

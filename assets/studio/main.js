@@ -58,7 +58,14 @@ function build(root, store, commands, perf) {
   const controls = area("controls", "div", { role: "group", "aria-label": "Making" });
   const side = area("side", "aside", { "aria-label": "Details" });
   const timeline = area("timeline", "section", { "aria-label": "Timeline" });
-  root.append(header, banner(store), el("div", { class: "middle" }, stage, transport, controls), timeline, side, announcer(store));
+  root.append(
+    header,
+    banner(store),
+    el("div", { class: "middle" }, stage, transport, controls),
+    timeline,
+    side,
+    announcer(store),
+  );
   mountToasts(root);
 
   const context = { store, commands, root, perf, slots: {} };
@@ -75,7 +82,9 @@ function build(root, store, commands, perf) {
   mountDrive(context);
   mountDrop(context);
   mountKeys({ ...context, zoom, help: () => openHelp(context) });
-  store.on(["job"], (state) => { root.dataset.job = state.job.state === "queued" ? "loading" : state.job.state; });
+  store.on(["job"], (state) => {
+    root.dataset.job = state.job.state === "queued" ? "loading" : state.job.state;
+  });
 }
 
 /** The two tabs of the right panel; state.panel says which one is shown. */
@@ -86,7 +95,11 @@ function tabs(side, store) {
   const heads = {};
   for (const [key, label] of Object.entries(names)) {
     heads[key] = el("button", {
-      type: "button", role: "tab", id: `tv-tab-${key}`, "aria-controls": `tv-panel-${key}`, text: label,
+      type: "button",
+      role: "tab",
+      id: `tv-tab-${key}`,
+      "aria-controls": `tv-panel-${key}`,
+      text: label,
       on: { click: () => store.set({ panel: key }) },
     });
     panels[key] = el("div", { class: "panel", role: "tabpanel", id: `tv-panel-${key}`, "aria-labelledby": `tv-tab-${key}` });
@@ -116,10 +129,16 @@ function tabs(side, store) {
 
 /** The strip that says that the server is away. It lies over the page's edge, so nothing moves when it comes. */
 function banner(store) {
-  const node = el("div", { class: "banner", role: "status", hidden: true },
-    el("i", { class: "pulse" }), el("span", { text: "Connection lost; trying again…" }),
-    el("span", { class: "banner-more", text: "Everything made so far is saved." }));
-  store.on(["connected"], (state) => { node.hidden = state.connected !== "lost"; });
+  const node = el(
+    "div",
+    { class: "banner", role: "status", hidden: true },
+    el("i", { class: "pulse" }),
+    el("span", { text: "Connection lost; trying again…" }),
+    el("span", { class: "banner-more", text: "Everything made so far is saved." }),
+  );
+  store.on(["connected"], (state) => {
+    node.hidden = state.connected !== "lost";
+  });
   return node;
 }
 
@@ -145,13 +164,20 @@ function announcer(store) {
 function spoken(state, before) {
   const made = `${state.path.length} chunks`;
   switch (state.job.state) {
-    case "queued": return "Waiting for the device";
-    case "loading": return "Loading the model";
-    case "running": return "Generating";
-    case "pausing": return "Pausing at the next boundary";
-    case "paused": return `Paused. ${made}.`;
-    case "failed": return ""; // the stage raises this one as an alert
-    default: return before ? `Finished. ${made}.` : "";
+    case "queued":
+      return "Waiting for the device";
+    case "loading":
+      return "Loading the model";
+    case "running":
+      return "Generating";
+    case "pausing":
+      return "Pausing at the next boundary";
+    case "paused":
+      return `Paused. ${made}.`;
+    case "failed":
+      return ""; // the stage raises this one as an alert
+    default:
+      return before ? `Finished. ${made}.` : "";
   }
 }
 
@@ -171,7 +197,8 @@ function openProjects(root, store, commands, perf) {
   const socket = makeSocket(store, {
     message: (message, at) => receive(store, perf, message, at, openNew),
     missing: () => openNew("That project is not here any more; this is a new one."),
-    refused: () => toast("The server refused this page. Open the studio from the address that it printed when it started.", "error"),
+    refused: () =>
+      toast("The server refused this page. Open the studio from the address that it printed when it started.", "error"),
   });
   commands.send = socket.send;
   let current = null;
@@ -197,7 +224,11 @@ function openProjects(root, store, commands, perf) {
       setTimeout(() => openNew(notice), RETRY);
     }
   }
-  const loadHome = () => commands.home().then((home) => store.set({ home }), () => setTimeout(loadHome, RETRY));
+  const loadHome = () =>
+    commands.home().then(
+      (home) => store.set({ home }),
+      () => setTimeout(loadHome, RETRY),
+    );
 
   window.addEventListener("hashchange", () => open(fromAddress()));
   const id = fromAddress() || remembered();

@@ -8,7 +8,12 @@ import { button, el, setAttr } from "./dom.js";
  */
 export function menuButton(label, options, items, fill = null) {
   const head = button(label, () => (panel.hidden ? open() : close()), options);
-  const panel = el("div", { class: `menu${fill ? " free" : ""}`, role: fill ? "group" : "menu", "aria-label": label, hidden: true });
+  const panel = el("div", {
+    class: `menu${fill ? " free" : ""}`,
+    role: fill ? "group" : "menu",
+    "aria-label": label,
+    hidden: true,
+  });
   const node = el("div", { class: "menu-place" }, head, panel);
   setAttr(head, "aria-haspopup", fill ? "true" : "menu");
   setAttr(head, "aria-expanded", "false");
@@ -60,7 +65,24 @@ export function menuButton(label, options, items, fill = null) {
 
 function row(item, close) {
   const props = { class: `menu-item ${item.class || ""}`, role: "menuitem", tabindex: "-1" };
-  const content = [el("span", { text: item.label }), item.key ? el("span", { class: "kbd", text: item.key, "aria-hidden": "true" }) : null];
-  if (item.href) return el("a", { ...props, href: item.href, download: item.download || true, on: { click: () => close() } }, content);
-  return el("button", { ...props, type: "button", on: { click: () => { close(); item.run(); } } }, content);
+  const content = [
+    el("span", { text: item.label }),
+    item.key ? el("span", { class: "kbd", text: item.key, "aria-hidden": "true" }) : null,
+  ];
+  if (item.href)
+    return el("a", { ...props, href: item.href, download: item.download || true, on: { click: () => close() } }, content);
+  return el(
+    "button",
+    {
+      ...props,
+      type: "button",
+      on: {
+        click: () => {
+          close();
+          item.run();
+        },
+      },
+    },
+    content,
+  );
 }

@@ -8,29 +8,65 @@ import { toast, attempt } from "./toast.js";
 import { fileButton, uploadFile } from "./upload.js";
 
 const SEARCH_FROM = 7; // with so many projects a search box helps
-const AGO = [[60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [4.35, "week"], [12, "month"], [Infinity, "year"]];
+const AGO = [
+  [60, "second"],
+  [60, "minute"],
+  [24, "hour"],
+  [7, "day"],
+  [4.35, "week"],
+  [12, "month"],
+  [Infinity, "year"],
+];
 
 /** Open the dialog. */
 export function openProjects(ctx) {
   const { store, commands } = ctx;
   const list = el("ul", { class: "projects" });
   const empty = el("p", { class: "muted projects-empty", text: "Loading…" });
-  const search = el("input", { class: "input", type: "search", placeholder: "Search", "aria-label": "Search projects", hidden: true });
-  const open = fileButton("Open a file", (file) => busily(list, dialog, async () => {
-    await uploadFile(ctx, file, (part) => dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…"));
-    dialog.close();
-  }));
+  const search = el("input", {
+    class: "input",
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search projects",
+    hidden: true,
+  });
+  const open = fileButton("Open a file", (file) =>
+    busily(list, dialog, async () => {
+      await uploadFile(ctx, file, (part) =>
+        dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…"),
+      );
+      dialog.close();
+    }),
+  );
   const dialog = openDialog({
-    title: "Projects", size: "medium", body: el("div", { class: "stack" }, search, list, empty),
-    actions: [open, button("New project", () => { dialog.close(); openStart(ctx); }, { icon: "plus", class: "primary" })],
+    title: "Projects",
+    size: "medium",
+    body: el("div", { class: "stack" }, search, list, empty),
+    actions: [
+      open,
+      button(
+        "New project",
+        () => {
+          dialog.close();
+          openStart(ctx);
+        },
+        { icon: "plus", class: "primary" },
+      ),
+    ],
   });
   let projects = [];
 
   const act = {
-    open(id) { dialog.close(); if (id !== store.state.project?.id) commands.open(id); },
+    open(id) {
+      dialog.close();
+      if (id !== store.state.project?.id) commands.open(id);
+    },
     async duplicate(id, from) {
       const answer = await busily(from, dialog, () => commands.duplicate({}, id));
-      if (answer) { await refresh(); dialog.status("Duplicated."); }
+      if (answer) {
+        await refresh();
+        dialog.status("Duplicated.");
+      }
     },
     async remove(id, from) {
       const { name } = projects.find((each) => each.id === id);
@@ -47,14 +83,22 @@ export function openProjects(ctx) {
     },
   };
 
-  const rows = keyedList(list, (each) => each.id, (each) => makeRow(each, act), (node, each) => node.update(each, each.id === store.state.project?.id));
+  const rows = keyedList(
+    list,
+    (each) => each.id,
+    (each) => makeRow(each, act),
+    (node, each) => node.update(each, each.id === store.state.project?.id),
+  );
   const render = () => {
     const wanted = search.value.trim().toLowerCase();
     const found = projects.filter((each) => each.name.toLowerCase().includes(wanted));
     rows(found);
     setAttr(search, "hidden", projects.length < SEARCH_FROM);
     setAttr(empty, "hidden", found.length > 0);
-    setText(empty, wanted ? "No project has that in its name." : "No projects yet. Start a new one: an example frame is enough.");
+    setText(
+      empty,
+      wanted ? "No project has that in its name." : "No projects yet. Start a new one: an example frame is enough.",
+    );
   };
 
   async function refresh() {
@@ -70,7 +114,10 @@ export function openProjects(ctx) {
   }
 
   search.addEventListener("input", render);
-  if (store.state.home) { projects = store.state.home.projects; render(); }
+  if (store.state.home) {
+    projects = store.state.home.projects;
+    render();
+  }
   refresh();
 }
 
@@ -79,10 +126,23 @@ function makeRow({ id }, act) {
   const name = el("span", { class: "project-name ellipsis", dir: "auto" });
   const meta = el("span", { class: "hint num ellipsis" });
   const badge = el("span", { class: "chip", hidden: true });
-  const pick = el("button", { class: "project-pick", type: "button", on: { click: () => act.open(id) } },
-    thumb, el("span", { class: "project-words" }, el("span", { class: "row" }, name, badge), meta));
+  const pick = el(
+    "button",
+    { class: "project-pick", type: "button", on: { click: () => act.open(id) } },
+    thumb,
+    el("span", { class: "project-words" }, el("span", { class: "row" }, name, badge), meta),
+  );
   const copy = button("Duplicate", () => act.duplicate(id, copy), { icon: "copy", iconOnly: true, class: "quiet" });
-  const save = el("a", { class: "btn quiet icon", href: `${BASE}/p/${encodeURIComponent(id)}/project.tv2tv`, download: "", title: "Download project file" }, icon("download"));
+  const save = el(
+    "a",
+    {
+      class: "btn quiet icon",
+      href: `${BASE}/p/${encodeURIComponent(id)}/project.tv2tv`,
+      download: "",
+      title: "Download project file",
+    },
+    icon("download"),
+  );
   const remove = button("Delete", () => act.remove(id, remove), { icon: "trash", iconOnly: true, class: "quiet" });
   const node = el("li", { class: "project" }, pick, el("div", { class: "row project-tools" }, copy, save, remove));
   node.update = (each, current) => {
@@ -95,7 +155,12 @@ function makeRow({ id }, act) {
     setText(badge, current ? "open now" : each.job);
     setAttr(node, "data-current", current ? "" : null);
     setAttr(pick, "aria-label", `Open ${each.name}, ${meta.textContent}`);
-    for (const [control, verb] of [[copy, "Duplicate"], [save, "Download project file of"], [remove, "Delete"]]) setAttr(control, "aria-label", `${verb} ${each.name}`);
+    for (const [control, verb] of [
+      [copy, "Duplicate"],
+      [save, "Download project file of"],
+      [remove, "Delete"],
+    ])
+      setAttr(control, "aria-label", `${verb} ${each.name}`);
   };
   return node;
 }

@@ -2,7 +2,13 @@
 import { button, el, keyedList, setAttr, setText } from "./dom.js";
 import { attempt } from "./toast.js";
 
-const STATES = { running: "on the device", loading: "loading the model", pausing: "pausing", queued: "waiting", paused: "paused" };
+const STATES = {
+  running: "on the device",
+  loading: "loading the model",
+  pausing: "pausing",
+  queued: "waiting",
+  paused: "paused",
+};
 
 /** Build the list inside `root`; returns a function that ends it. */
 export function mountQueue(root, { store, commands }) {
@@ -17,23 +23,45 @@ export function mountQueue(root, { store, commands }) {
     [order[at], order[at + step]] = [order[at + step], order[at]];
     attempt(commands.queue({ order })).then(() => from.isConnected && from.focus());
   };
-  const render = keyedList(list, (item) => item.project, (item) => {
-    const name = el("span", { class: "ellipsis grow", dir: "auto" });
-    const state = el("span", { class: "hint num" });
-    const up = button("Move up", () => move(item.project, -1, up), { icon: "down", iconOnly: true, class: "quiet small turned" });
-    const down = button("Move down", () => move(item.project, 1, down), { icon: "down", iconOnly: true, class: "quiet small" });
-    const out = button("Cancel", () => attempt(commands.unqueue({}, item.project)), { icon: "close", iconOnly: true, class: "quiet small" });
-    const node = el("li", { class: "row queue-item" }, name, state, up, down, out);
-    node.update = (now, index, count) => {
-      setText(name, now.name);
-      setText(state, `${STATES[now.state] || now.state}${now.total ? `, ${now.done} of ${now.total}` : ""}`);
-      const busy = now.state !== "queued"; // what is on the device stays first
-      setAttr(up, "disabled", busy || index < 2);
-      setAttr(down, "disabled", busy || index === 0 || index === count - 1);
-      for (const [control, words] of [[up, "Move up"], [down, "Move down"], [out, "Cancel"]]) setAttr(control, "aria-label", `${words}: ${now.name}`);
-    };
-    return node;
-  }, (node, item, index) => node.update(item, index, store.state.queue.length));
+  const render = keyedList(
+    list,
+    (item) => item.project,
+    (item) => {
+      const name = el("span", { class: "ellipsis grow", dir: "auto" });
+      const state = el("span", { class: "hint num" });
+      const up = button("Move up", () => move(item.project, -1, up), {
+        icon: "down",
+        iconOnly: true,
+        class: "quiet small turned",
+      });
+      const down = button("Move down", () => move(item.project, 1, down), {
+        icon: "down",
+        iconOnly: true,
+        class: "quiet small",
+      });
+      const out = button("Cancel", () => attempt(commands.unqueue({}, item.project)), {
+        icon: "close",
+        iconOnly: true,
+        class: "quiet small",
+      });
+      const node = el("li", { class: "row queue-item" }, name, state, up, down, out);
+      node.update = (now, index, count) => {
+        setText(name, now.name);
+        setText(state, `${STATES[now.state] || now.state}${now.total ? `, ${now.done} of ${now.total}` : ""}`);
+        const busy = now.state !== "queued"; // what is on the device stays first
+        setAttr(up, "disabled", busy || index < 2);
+        setAttr(down, "disabled", busy || index === 0 || index === count - 1);
+        for (const [control, words] of [
+          [up, "Move up"],
+          [down, "Move down"],
+          [out, "Cancel"],
+        ])
+          setAttr(control, "aria-label", `${words}: ${now.name}`);
+      };
+      return node;
+    },
+    (node, item, index) => node.update(item, index, store.state.queue.length),
+  );
   return store.on(["queue"], (state) => {
     render(state.queue);
     setAttr(empty, "hidden", state.queue.length > 0);

@@ -10,16 +10,30 @@ export function makeSlot() {
   const words = el("span", { class: "slot-words" });
   const fill = el("i");
   const meter = el("div", { class: "bar" }, fill);
-  const body = el("button", { type: "button", class: "slot-body", tabindex: "-1" }, el("span", { class: "slot-pictures" }, pictures), words, meter);
+  const body = el(
+    "button",
+    { type: "button", class: "slot-body", tabindex: "-1" },
+    el("span", { class: "slot-pictures" }, pictures),
+    words,
+    meter,
+  );
 
   function update(state) {
     const forming = formingHere(state);
     const made = state.path.length;
     const planned = state.planned[made];
     const writing = Boolean(forming) && !forming.begun;
-    const said = forming ? forming.line ?? (forming.text || (forming.begun ? forming.plan || inForce(state) : "")) : planned || "";
-    const source = forming ? forming.source || (forming.line == null && forming.begun ? planSource(state, made - 1) : "model") : "person";
-    setAttr(line, "class", `slot-line ${said ? source || "start" : "empty"}${forming ? " forming" : planned ? " planned" : ""}${writing ? " writing" : ""}`);
+    const said = forming
+      ? (forming.line ?? (forming.text || (forming.begun ? forming.plan || inForce(state) : "")))
+      : planned || "";
+    const source = forming
+      ? forming.source || (forming.line == null && forming.begun ? planSource(state, made - 1) : "model")
+      : "person";
+    setAttr(
+      line,
+      "class",
+      `slot-line ${said ? source || "start" : "empty"}${forming ? " forming" : planned ? " planned" : ""}${writing ? " writing" : ""}`,
+    );
     setText(text, said || (forming ? "" : busy(state) ? "…" : "Next plan line"));
     setAttr(body, "aria-label", forming ? `Next: chunk ${made + 1}, being made` : `Next: chunk ${made + 1}, not made yet`);
     setText(words, slotWords(state, forming, made));

@@ -3,7 +3,9 @@ import { BASE, toLogin } from "./commands.js";
 
 const PAUSES = [300, 600, 1200, 2500, 5000]; // ms between attempts
 const PING = 25_000; // ms; keeps proxies from closing a quiet line
-const GONE = 4404, LOG_IN = 4401, REFUSED = 4403;
+const GONE = 4404,
+  LOG_IN = 4401,
+  REFUSED = 4403;
 
 /**
  * Make the line. `events`: message(parsed message, ms of receipt), missing() when the project is unknown, refused() when the

@@ -11,7 +11,13 @@ export function mountStage(root, { store }) {
   const canvas = el("canvas", { class: "screen", role: "img", "aria-label": "Stage" });
   const badge = el("div", { class: "badge", hidden: true }, el("i", { class: "pulse" }), el("span"));
   const places = { compare: el("div", { class: "compare-place", hidden: true }), drive: el("div", { class: "drive-place" }) };
-  root.append(el("div", { class: "screen-box" }, canvas, badge, places.drive), places.compare, hint(store), failure(store), veil(store));
+  root.append(
+    el("div", { class: "screen-box" }, canvas, badge, places.drive),
+    places.compare,
+    hint(store),
+    failure(store),
+    veil(store),
+  );
   drawing(store, canvas);
   status(store, badge);
   store.on(["compare"], (state) => {
@@ -158,13 +164,29 @@ function hint(store) {
 /** What went wrong with the last job, and the way on. */
 function failure(store) {
   const text = el("p");
-  const node = el("div", { class: "stage-failure", role: "alert", hidden: true }, el("strong", { text: "Generation stopped" }), text);
+  const node = el(
+    "div",
+    { class: "stage-failure", role: "alert", hidden: true },
+    el("strong", { text: "Generation stopped" }),
+    text,
+  );
   store.on(["job"], (state) => {
     const failed = state.job.state === "failed";
-    setText(text, failed ? state.job.message || "The model failed. Everything made so far is saved; press Continue to go on." : "");
+    setText(
+      text,
+      failed ? state.job.message || "The model failed. Everything made so far is saved; press Continue to go on." : "",
+    );
     node.hidden = !failed;
   });
-  node.append(button("Dismiss", () => { node.hidden = true; }, { icon: "close", iconOnly: true, class: "quiet" }));
+  node.append(
+    button(
+      "Dismiss",
+      () => {
+        node.hidden = true;
+      },
+      { icon: "close", iconOnly: true, class: "quiet" },
+    ),
+  );
   return node;
 }
 
@@ -173,7 +195,11 @@ function veil(store) {
   const words = el("span");
   const node = el("div", { class: "veil", hidden: true }, el("div", { class: "bar busy" }, el("i")), words);
   store.on(["project", "job", "connected"], (state) => {
-    const text = !state.project ? "Opening the project…" : state.job.state === "loading" ? state.job.message || "Loading the model…" : "";
+    const text = !state.project
+      ? "Opening the project…"
+      : state.job.state === "loading"
+        ? state.job.message || "Loading the model…"
+        : "";
     node.hidden = !text || (!state.project && state.connected === "lost");
     setText(words, text);
   });

@@ -13,7 +13,12 @@ export function openStart(ctx) {
   let promptTouched = false;
 
   const create = button("Create project", () => make(), { class: "primary" });
-  const dialog = openDialog({ title: "New project", size: "large", body: form.node, actions: [button("Cancel", () => dialog.close()), create] });
+  const dialog = openDialog({
+    title: "New project",
+    size: "large",
+    body: form.node,
+    actions: [button("Cancel", () => dialog.close()), create],
+  });
 
   const choose = (start, own = null) => {
     chosen = start;
@@ -23,7 +28,10 @@ export function openStart(ctx) {
     setText(form.ownName, own ? own.name : "Choose or drop a picture, or a video to continue");
     if (!promptTouched && start) form.prompt.value = start.prompt || "";
     setAttr(form.prompt, "disabled", own ? "" : null);
-    setText(form.promptHelp, own ? "An own file starts with a plain prompt." : "What kind of clip this is. The example's own words work best.");
+    setText(
+      form.promptHelp,
+      own ? "An own file starts with a plain prompt." : "What kind of clip this is. The example's own words work best.",
+    );
     dialog.status("");
   };
 
@@ -47,10 +55,17 @@ export function openStart(ctx) {
       const name = form.name.value.trim();
       let id;
       if (file) {
-        ({ id } = await uploadFile(ctx, file, (part) => dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…")));
+        ({ id } = await uploadFile(ctx, file, (part) =>
+          dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…"),
+        ));
         if (name) await commands.rename({ name }, id);
       } else {
-        ({ id } = await commands.createProject({ start: chosen?.name, prompt: form.prompt.value.trim() || undefined, name: name || undefined, preset: form.preset.value || undefined }));
+        ({ id } = await commands.createProject({
+          start: chosen?.name,
+          prompt: form.prompt.value.trim() || undefined,
+          name: name || undefined,
+          preset: form.preset.value || undefined,
+        }));
       }
       if (beats.length) await commands.storyboard({ beats, seconds_per_beat: 1, generate: false }, id);
       return id;
@@ -60,15 +75,25 @@ export function openStart(ctx) {
     commands.open(made);
   };
 
-  form.prompt.addEventListener("input", () => { promptTouched = true; });
+  form.prompt.addEventListener("input", () => {
+    promptTouched = true;
+  });
   form.beats.addEventListener("input", () => setText(form.beatsCount, beatsOf(form.beats.value).words));
-  form.node.addEventListener("submit", (event) => { event.preventDefault(); make(); });
+  form.node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    make();
+  });
   fill(form, store.state.home, choose);
   form.grid.querySelector(":checked")?.focus({ preventScroll: true });
-  commands.home().then((home) => {
-    store.set({ home });
-    if (!form.grid.childElementCount) fill(form, home, choose);
-  }).catch((error) => { if (!form.grid.childElementCount) dialog.status(error.message, "error"); });
+  commands
+    .home()
+    .then((home) => {
+      store.set({ home });
+      if (!form.grid.childElementCount) fill(form, home, choose);
+    })
+    .catch((error) => {
+      if (!form.grid.childElementCount) dialog.status(error.message, "error");
+    });
 }
 
 function build() {
@@ -79,19 +104,43 @@ function build() {
     name: el("input", { class: "input", maxLength: 80, autocomplete: "off", placeholder: "Named after its start" }),
     prompt: el("textarea", { class: "input", rows: 3 }),
     preset: el("select", { class: "input" }),
-    beats: el("textarea", { class: "input", rows: 3, spellcheck: "false", placeholder: "run forward\nturn left 30\nstand, fire" }),
+    beats: el("textarea", {
+      class: "input",
+      rows: 3,
+      spellcheck: "false",
+      placeholder: "run forward\nturn left 30\nstand, fire",
+    }),
     beatsCount: el("p", { class: "hint num" }),
   };
-  form.own = el("div", { class: "own-file" }, el("div", { class: "grow" }, el("p", { text: "Or from an own picture or video" }), form.ownName), form.ownTools);
+  form.own = el(
+    "div",
+    { class: "own-file" },
+    el("div", { class: "grow" }, el("p", { text: "Or from an own picture or video" }), form.ownName),
+    form.ownTools,
+  );
   const prompt = field("Prompt", form.prompt, " ");
   form.promptHelp = prompt.querySelector(".hint");
   form.presetField = field("Model", form.preset, " ");
   form.presetHelp = form.presetField.querySelector(".hint");
-  form.node = el("form", { class: "start-form" },
+  form.node = el(
+    "form",
+    { class: "start-form" },
     el("div", { class: "stack" }, el("p", { class: "label", text: "Start from an example frame" }), form.grid, form.own),
-    el("div", { class: "stack start-words" }, field("Name", form.name), prompt, form.presetField,
-      el("details", { class: "fold" }, el("summary", { class: "label", text: "Begin with a storyboard" }),
-        field("Beats, one per line", form.beats, "One second each; change them later on the timeline."), form.beatsCount)));
+    el(
+      "div",
+      { class: "stack start-words" },
+      field("Name", form.name),
+      prompt,
+      form.presetField,
+      el(
+        "details",
+        { class: "fold" },
+        el("summary", { class: "label", text: "Begin with a storyboard" }),
+        field("Beats, one per line", form.beats, "One second each; change them later on the timeline."),
+        form.beatsCount,
+      ),
+    ),
+  );
   return form;
 }
 
@@ -100,14 +149,30 @@ function fill(form, home, choose) {
     form.grid.replaceChildren();
     return;
   }
-  form.grid.replaceChildren(...home.starts.map((start) => el("label", { class: "start" },
-    el("input", { class: "sr", type: "radio", name: "tv2tv-start", value: start.name, on: { change: () => choose(start) } }),
-    start.image ? el("img", { src: start.image, alt: "", loading: "lazy", draggable: false }) : null,
-    el("span", { class: "start-name ellipsis", text: titled(start.name) }))));
+  form.grid.replaceChildren(
+    ...home.starts.map((start) =>
+      el(
+        "label",
+        { class: "start" },
+        el("input", {
+          class: "sr",
+          type: "radio",
+          name: "tv2tv-start",
+          value: start.name,
+          on: { change: () => choose(start) },
+        }),
+        start.image ? el("img", { src: start.image, alt: "", loading: "lazy", draggable: false }) : null,
+        el("span", { class: "start-name ellipsis", text: titled(start.name) }),
+      ),
+    ),
+  );
   const preset = (name) => home.presets.find((each) => each.name === name);
   const tell = () => {
     const now = preset(form.preset.value);
-    setText(form.presetHelp, now ? [needs(now.needs), now.licence && `Licence: ${now.licence}`].filter(Boolean).join(" · ") : "");
+    setText(
+      form.presetHelp,
+      now ? [needs(now.needs), now.licence && `Licence: ${now.licence}`].filter(Boolean).join(" · ") : "",
+    );
   };
   form.preset.replaceChildren(...home.presets.map((each) => el("option", { value: each.name, text: each.title || each.name })));
   form.preset.value = home.default_preset;
@@ -124,9 +189,11 @@ const titled = (name) => name.replace(/[-_]+/g, " ").replace(/^./, (first) => fi
 function needs(given) {
   if (!given) return "";
   if (typeof given === "string") return `Needs ${given}`;
-  const parts = Object.entries(given).filter(([, value]) => value).map(([name, value]) => {
-    const [, what, unit] = /^(.*?)(?:_(gb|mb))?$/.exec(name);
-    return value === true ? what : unit ? `${value} ${unit.toUpperCase()} ${what}` : `${what} ${value}`;
-  });
+  const parts = Object.entries(given)
+    .filter(([, value]) => value)
+    .map(([name, value]) => {
+      const [, what, unit] = /^(.*?)(?:_(gb|mb))?$/.exec(name);
+      return value === true ? what : unit ? `${value} ${unit.toUpperCase()} ${what}` : `${what} ${value}`;
+    });
   return parts.length ? `Needs ${parts.join(" and ").replace(/_/g, " ")}` : "";
 }

@@ -9,16 +9,28 @@ export const IDLE = { state: "idle", reason: null, done: 0, total: 0, left_s: nu
 function initial() {
   return {
     home: null, // what GET /home gave
-    project: null, path: [], takes: [], active: null, planned: {}, undo: null, redo: null,
-    job: IDLE, queue: [], forming: null, exports: [],
+    project: null,
+    path: [],
+    takes: [],
+    active: null,
+    planned: {},
+    undo: null,
+    redo: null,
+    job: IDLE,
+    queue: [],
+    forming: null,
+    exports: [],
     connected: "connecting", // "connecting" | "live" | "lost"
     selected: null, // chunk index; path.length (or more: a planned line further on) is a chunk not made yet; null = nothing chosen
     frame: -1, // playhead: frame number over all generated chunks; -1 = the start frame
-    playing: false, speed: 1, loop: false,
+    playing: false,
+    speed: 1,
+    loop: false,
     follow: true, // the playhead goes with new frames
     compare: null, // take id shown beside the active one
     zoom: 176, // timeline: pixels for one chunk; 0 = fit the whole clip
-    theme: "auto", panel: "inspector",
+    theme: "auto",
+    panel: "inspector",
     ...remembered(),
   };
 }
@@ -52,14 +64,20 @@ export class Store {
     const watcher = { keys, fn };
     this.watchers.push(watcher);
     fn(this.state);
-    return () => { this.watchers = this.watchers.filter((one) => one !== watcher); };
+    return () => {
+      this.watchers = this.watchers.filter((one) => one !== watcher);
+    };
   }
 
   schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
-    const run = () => { this.scheduled = false; this.flush(); };
-    if (document.hidden) setTimeout(run, 250); // no frames are drawn behind another tab
+    const run = () => {
+      this.scheduled = false;
+      this.flush();
+    };
+    if (document.hidden)
+      setTimeout(run, 250); // no frames are drawn behind another tab
     else requestAnimationFrame(run);
   }
 
@@ -95,8 +113,18 @@ const CHANGES = {
   snapshot(state, m) {
     const fresh = state.project?.id !== m.project.id;
     const next = {
-      project: m.project, path: m.path, takes: m.takes, active: m.active, planned: m.planned || {}, undo: m.undo, redo: m.redo,
-      job: m.job || IDLE, queue: m.queue || [], forming: m.forming || null, exports: m.exports || [], connected: "live",
+      project: m.project,
+      path: m.path,
+      takes: m.takes,
+      active: m.active,
+      planned: m.planned || {},
+      undo: m.undo,
+      redo: m.redo,
+      job: m.job || IDLE,
+      queue: m.queue || [],
+      forming: m.forming || null,
+      exports: m.exports || [],
+      connected: "live",
     };
     if (fresh) return { ...next, selected: null, frame: m.path.length ? 0 : -1, playing: false, follow: true, compare: null };
     return { ...next, ...inRange(state, m.path, m.project) };
@@ -123,7 +151,12 @@ const CHANGES = {
   story(state, m) {
     const path = [...state.path.slice(0, m.keep), ...m.rest];
     return {
-      path, takes: m.takes, active: m.active, planned: m.planned || {}, undo: m.undo, redo: m.redo,
+      path,
+      takes: m.takes,
+      active: m.active,
+      planned: m.planned || {},
+      undo: m.undo,
+      redo: m.redo,
       compare: m.takes.some((take) => take.id === state.compare) ? state.compare : null,
       ...inRange(state, path, state.project),
     };
@@ -149,7 +182,18 @@ function inRange(state, path, project) {
 function formingAt(state, m) {
   const old = state.forming;
   if (old && old.index === m.index && old.take === m.take) return old;
-  return { index: m.index, take: m.take, text: "", line: null, source: null, plan: null, begun: false, step: 0, steps: 0, preview: null };
+  return {
+    index: m.index,
+    take: m.take,
+    text: "",
+    line: null,
+    source: null,
+    plan: null,
+    begun: false,
+    step: 0,
+    steps: 0,
+    preview: null,
+  };
 }
 
 function grown(state, take, chunk) {

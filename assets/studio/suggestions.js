@@ -15,8 +15,12 @@ export function mountSuggestions(root, { ask, use, trigger }) {
   const load = async () => {
     const mine = ++asked;
     setAttr(trigger, "aria-busy", "true");
-    root.replaceChildren(el("span", { class: "sr", text: "The model is thinking of other lines." }),
-      ...[74, 58, 66].map((width) => el("span", { class: "suggestion waiting", "aria-hidden": "true", style: { "--w": `${width}%` } })));
+    root.replaceChildren(
+      el("span", { class: "sr", text: "The model is thinking of other lines." }),
+      ...[74, 58, 66].map((width) =>
+        el("span", { class: "suggestion waiting", "aria-hidden": "true", style: { "--w": `${width}%` } }),
+      ),
+    );
     try {
       const { lines } = await ask();
       if (mine === asked) offer([...new Set(lines || [])]);
@@ -29,11 +33,21 @@ export function mountSuggestions(root, { ask, use, trigger }) {
 
   const offer = (lines) => {
     if (!lines.length) {
-      root.replaceChildren(el("p", { class: "hint", text: "Nothing else came to the model's mind here. Ask again, or write a line." }));
+      root.replaceChildren(
+        el("p", { class: "hint", text: "Nothing else came to the model's mind here. Ask again, or write a line." }),
+      );
       return;
     }
-    root.replaceChildren(...lines.map((line) => el("button", { class: "suggestion", type: "button", title: "Use this line", on: { click: () => use(line) } },
-      el("span", { class: "dot model" }), el("span", { class: "grow", text: line, dir: "auto" }))));
+    root.replaceChildren(
+      ...lines.map((line) =>
+        el(
+          "button",
+          { class: "suggestion", type: "button", title: "Use this line", on: { click: () => use(line) } },
+          el("span", { class: "dot model" }),
+          el("span", { class: "grow", text: line, dir: "auto" }),
+        ),
+      ),
+    );
   };
 
   return { load, clear };

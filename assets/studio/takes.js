@@ -9,7 +9,10 @@ const MOST_NAME = 60;
 /** Build the list of takes inside `root`. */
 export function mountTakes(root, { store, commands }) {
   const list = el("ul", { class: "takes-list" });
-  const hint = el("p", { class: "hint takes-hint", text: "Rewrite a chunk or ask for another try: the new future appears here as a take, the old one stays." });
+  const hint = el("p", {
+    class: "hint takes-hint",
+    text: "Rewrite a chunk or ask for another try: the new future appears here as a take, the old one stays.",
+  });
   root.append(el("section", { class: "takes", "aria-label": "Takes" }, list, hint));
   const rows = new Map(); // take id → its parts
 
@@ -26,11 +29,16 @@ export function mountTakes(root, { store, commands }) {
   };
   const nameOf = (id) => store.state.takes.find((take) => take.id === id)?.name ?? "Take";
 
-  const render = keyedList(list, ({ take }) => take.id, ({ take }) => {
-    const parts = makeRow(take.id, actions, nameOf);
-    rows.set(take.id, parts);
-    return parts.node;
-  }, (node, { take, depth }) => update(rows.get(take.id), take, depth, store.state));
+  const render = keyedList(
+    list,
+    ({ take }) => take.id,
+    ({ take }) => {
+      const parts = makeRow(take.id, actions, nameOf);
+      rows.set(take.id, parts);
+      return parts.node;
+    },
+    (node, { take, depth }) => update(rows.get(take.id), take, depth, store.state),
+  );
 
   store.on(["takes", "active", "compare", "project"], (state) => {
     render(treeOf(state.takes));
@@ -49,14 +57,34 @@ function makeRow(id, actions, nameOf) {
     own: el("i", {}),
     shared: el("b", {}),
   };
-  parts.pick = el("button", { class: "take-pick", type: "button", on: { click: () => actions.switchTo(id) } },
-    parts.thumb, el("span", { class: "take-words" }, parts.name, parts.meta, el("span", { class: "take-length", "aria-hidden": "true" }, parts.shared, parts.own)));
-  parts.rename = button("Rename", () => beginRename(parts, id, actions, nameOf), { icon: "pencil", iconOnly: true, class: "quiet small" });
+  parts.pick = el(
+    "button",
+    { class: "take-pick", type: "button", on: { click: () => actions.switchTo(id) } },
+    parts.thumb,
+    el(
+      "span",
+      { class: "take-words" },
+      parts.name,
+      parts.meta,
+      el("span", { class: "take-length", "aria-hidden": "true" }, parts.shared, parts.own),
+    ),
+  );
+  parts.rename = button("Rename", () => beginRename(parts, id, actions, nameOf), {
+    icon: "pencil",
+    iconOnly: true,
+    class: "quiet small",
+  });
   parts.compare = button("Compare", () => actions.compare(id), { icon: "compare", iconOnly: true, class: "quiet small" });
   parts.remove = button("Delete", () => actions.remove(id), { icon: "trash", iconOnly: true, class: "quiet small" });
   parts.pick.addEventListener("keydown", (event) => {
-    if (event.key === "F2") { event.preventDefault(); beginRename(parts, id, actions, nameOf); }
-    if (event.key === "Delete") { event.preventDefault(); actions.remove(id); }
+    if (event.key === "F2") {
+      event.preventDefault();
+      beginRename(parts, id, actions, nameOf);
+    }
+    if (event.key === "Delete") {
+      event.preventDefault();
+      actions.remove(id);
+    }
   });
   parts.name.addEventListener("dblclick", () => beginRename(parts, id, actions, nameOf));
   parts.tools = el("div", { class: "take-tools" }, parts.rename, parts.compare, parts.remove);
@@ -69,7 +97,10 @@ function update(parts, take, depth, state) {
   const longest = Math.max(1, ...state.takes.map((each) => each.chunks));
   const fork = take.parent == null ? 0 : Math.min(take.at, take.chunks);
   setText(parts.name, take.name);
-  setText(parts.meta, `${count(take.chunks, "chunk")} · ${duration(take.seconds)}${take.parent == null ? "" : ` · from chunk ${take.at + 1}`}`);
+  setText(
+    parts.meta,
+    `${count(take.chunks, "chunk")} · ${duration(take.seconds)}${take.parent == null ? "" : ` · from chunk ${take.at + 1}`}`,
+  );
   if (parts.thumb.getAttribute("src") !== take.thumb) setAttr(parts.thumb, "src", take.thumb);
   parts.shared.style.width = `${(fork / longest) * 100}%`;
   parts.own.style.width = `${((take.chunks - fork) / longest) * 100}%`;
@@ -79,7 +110,12 @@ function update(parts, take, depth, state) {
   setAttr(parts.pick, "aria-current", active ? "true" : null);
   setAttr(parts.pick, "aria-label", `${take.name}, ${parts.meta.textContent}${active ? ", shown now" : ""}`);
   setAttr(parts.pick, "title", active ? "This take is shown" : "Show this take (F2 renames)");
-  for (const [part, verb] of [["rename", "Rename"], ["compare", "Compare"], ["remove", "Delete"]]) setAttr(parts[part], "aria-label", `${verb} ${take.name}`);
+  for (const [part, verb] of [
+    ["rename", "Rename"],
+    ["compare", "Compare"],
+    ["remove", "Delete"],
+  ])
+    setAttr(parts[part], "aria-label", `${verb} ${take.name}`);
   setAttr(parts.compare, "disabled", active || null);
   setAttr(parts.compare, "aria-pressed", String(state.compare === take.id));
   setAttr(parts.remove, "disabled", state.takes.length < 2 || null);
@@ -88,7 +124,13 @@ function update(parts, take, depth, state) {
 /** Turns the name into a box: Enter or leaving it renames, Esc does not. */
 function beginRename(parts, id, actions, nameOf) {
   if (parts.node.querySelector(".take-rename")) return;
-  const box = el("input", { class: "input take-rename", "aria-label": "Name of the take", maxLength: MOST_NAME, autocomplete: "off", spellcheck: "false" });
+  const box = el("input", {
+    class: "input take-rename",
+    "aria-label": "Name of the take",
+    maxLength: MOST_NAME,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   box.value = nameOf(id);
   let over = false;
   const finish = (keep, refocus) => {

@@ -15,12 +15,18 @@ export function target(state) {
   const { fps, chunk_frames: size } = state.project;
   const from = timecode(index * size, fps);
   return {
-    index, chunk, next,
+    index,
+    chunk,
+    next,
     take: state.active,
     key: chunk ? chunk.id : `${state.active}:${next ? "next" : index}`,
     base: chunk ? chunk.plan : state.planned[index] || "",
     frames: frames(state, index, chunk, forming, size),
-    place: chunk ? `${from} – ${timecode((index + 1) * size, fps)}` : next && !state.path.length ? "starts the clip" : `starts at ${from}`,
+    place: chunk
+      ? `${from} – ${timecode((index + 1) * size, fps)}`
+      : next && !state.path.length
+        ? "starts the clip"
+        : `starts at ${from}`,
   };
 }
 

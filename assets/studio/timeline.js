@@ -14,18 +14,34 @@ const HANDS_OFF = 2500; // ms after a person scrolled in which the timeline does
 export function mountTimeline(root, { store, perf }) {
   const parts = skeleton(root, store);
   const view = {
-    store, parts,
+    store,
+    parts,
     axis: makeAxis({ made: 0, planned: -1, view: 1000, zoom: 0 }),
-    width: 1000, full: 1000, left: 0, // px: of the window onto the lanes, of the lanes, and how far they are scrolled
-    path: null, runs: [], ghosts: [],
+    width: 1000,
+    full: 1000,
+    left: 0, // px: of the window onto the lanes, of the lanes, and how far they are scrolled
+    path: null,
+    runs: [],
+    ghosts: [],
     hands: 0, // when a person last scrolled
-    queued: false, calm: 0, drawn: { left: 0, at: -1e9 },
-    plan: makePlanLane(parts.plans), ruler: makeRuler(parts.ruler), frames: makeFrameLane(parts.list, { perf }),
+    queued: false,
+    calm: 0,
+    drawn: { left: 0, at: -1e9 },
+    plan: makePlanLane(parts.plans),
+    ruler: makeRuler(parts.ruler),
+    frames: makeFrameLane(parts.list, { perf }),
   };
   const { scroll } = parts;
 
   scroll.addEventListener("scroll", () => later(view), { passive: true });
-  for (const type of ["wheel", "pointerdown"]) scroll.addEventListener(type, () => { view.hands = performance.now(); }, { passive: true });
+  for (const type of ["wheel", "pointerdown"])
+    scroll.addEventListener(
+      type,
+      () => {
+        view.hands = performance.now();
+      },
+      { passive: true },
+    );
   new ResizeObserver(() => {
     view.width = scroll.clientWidth;
     layout(view);
@@ -44,7 +60,8 @@ function watch(view) {
   store.on(["selected"], (state) => (state.selected != null && reveal(view, state.selected)) || render(view));
   store.on(["forming", "job", "path", "planned", "selected", "active"], (state) => parts.slot.update(state));
   store.on(["frame", "path", "project"], (state) => playhead(view, state));
-  store.on(["job"], (state) => { // the next place is in sight when it pauses
+  store.on(["job"], (state) => {
+    // the next place is in sight when it pauses
     if (state.follow && performance.now() - view.hands > HANDS_OFF) keepEnd(view);
   });
   store.on(["connected"], (state) => state.connected === "live" && view.frames.retry());
@@ -66,7 +83,15 @@ function watch(view) {
 /** Elements that stay. */
 function skeleton(root, store) {
   const counts = el("span", { class: "counts num" });
-  const slider = el("input", { type: "range", class: "zoom", min: "0", max: "100", step: "1", "aria-label": "Zoom", title: "Zoom (+ and −)" });
+  const slider = el("input", {
+    type: "range",
+    class: "zoom",
+    min: "0",
+    max: "100",
+    step: "1",
+    "aria-label": "Zoom",
+    title: "Zoom (+ and −)",
+  });
   const whole = () => {
     store.set({ zoom: 0 });
     scroll.scrollLeft = 0;
@@ -85,7 +110,14 @@ function skeleton(root, store) {
   const head = el("div", { class: "playhead", "aria-hidden": "true" }, el("i"));
   const canvas = el("div", { class: "tl-canvas" }, ruler, plans, start, list, slot.body, head);
   const scroll = el("div", { class: "tl-scroll" }, canvas);
-  const legend = el("span", { class: "legend hint" }, el("i", { class: "dot model" }), "model wrote", el("i", { class: "dot person" }), "you wrote");
+  const legend = el(
+    "span",
+    { class: "legend hint" },
+    el("i", { class: "dot model" }),
+    "model wrote",
+    el("i", { class: "dot person" }),
+    "you wrote",
+  );
   root.append(
     el("div", { class: "tl-head" }, el("h2", { text: "Timeline" }), counts, legend, el("span", { class: "grow" }), fit, slider),
     scroll,
@@ -276,11 +308,15 @@ function pointing(view) {
   parts.slot.line.addEventListener("click", next);
   parts.start.addEventListener("click", () => seek(store, -1));
   parts.slider.addEventListener("input", () => zoomTo(view, fromSlider(view.axis, Number(parts.slider.value))));
-  parts.scroll.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey) return;
-    event.preventDefault();
-    zoomTo(view, view.axis.width * Math.exp(-event.deltaY / 300));
-  }, { passive: false });
+  parts.scroll.addEventListener(
+    "wheel",
+    (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      zoomTo(view, view.axis.width * Math.exp(-event.deltaY / 300));
+    },
+    { passive: false },
+  );
 }
 
 /** When the choice moves by keyboard inside the timeline, the focus goes along. */
@@ -294,4 +330,3 @@ function roving(view) {
     if (target && target !== inside) target.focus({ preventScroll: true });
   });
 }
-

@@ -5,9 +5,12 @@ const KEY = "tv2tv.tip.rewrite";
 
 /** {node, done}: the tip, and what to call when its reader has done what it says. */
 export function makeTip() {
-  const node = el("div", { class: "tip", role: "note", hidden: seen() },
+  const node = el(
+    "div",
+    { class: "tip", role: "note", hidden: seen() },
     el("p", { class: "grow" }, "To change a moment, choose its chunk and rewrite its line. The old future stays under Takes."),
-    button("Dismiss this tip", () => done(), { icon: "close", iconOnly: true, class: "quiet small" }));
+    button("Dismiss this tip", () => done(), { icon: "close", iconOnly: true, class: "quiet small" }),
+  );
   const done = () => {
     setAttr(node, "hidden", true);
     try {

@@ -23,12 +23,23 @@ export function toast(text, level = "info", action = null) {
   const node = el("div", { class: `toast ${level}`, data: { text } }, el("span", { class: "grow", text }));
   const close = () => node.remove();
   if (action) {
-    node.append(button(action.label, () => { close(); action.run(); }, { class: "quiet" }));
+    node.append(
+      button(
+        action.label,
+        () => {
+          close();
+          action.run();
+        },
+        { class: "quiet" },
+      ),
+    );
   }
   node.append(button("Dismiss", close, { icon: "close", iconOnly: true, class: "quiet" }));
   let timer = setTimeout(close, SECONDS[level] * 1000);
   node.addEventListener("pointerenter", () => clearTimeout(timer));
-  node.addEventListener("pointerleave", () => { timer = setTimeout(close, 3000); });
+  node.addEventListener("pointerleave", () => {
+    timer = setTimeout(close, 3000);
+  });
   topmost().append(node);
   return close;
 }

@@ -14,18 +14,40 @@ export function mountTransport(root, { store }) {
     node.title = key ? `${label} (${key})` : label;
     return node;
   };
-  const step = (by) => () => { store.set({ playing: false }); seek(store, store.state.frame + by); };
-  const first = act("To the start", "first", () => { store.set({ playing: false }); seek(store, -1); }, "Home");
+  const step = (by) => () => {
+    store.set({ playing: false });
+    seek(store, store.state.frame + by);
+  };
+  const first = act(
+    "To the start",
+    "first",
+    () => {
+      store.set({ playing: false });
+      seek(store, -1);
+    },
+    "Home",
+  );
   const back = act("Frame back", "prev", step(-1), ",");
   const play = act("Play", "play", () => togglePlay(store), "space");
   const on = act("Frame forward", "next", step(1), ".");
   const last = act("To the end", "last", () => toEnd(store), "End");
   const loop = act("Loop", "loop", () => store.set({ loop: !store.state.loop }));
   const follow = act("Follow new frames", "follow", () => toEnd(store));
-  const speed = el("select", { class: "input plain speed", "aria-label": "Speed", title: "Speed" },
-    SPEEDS.map((value) => el("option", { value: String(value), text: `${value}×` })));
+  const speed = el(
+    "select",
+    { class: "input plain speed", "aria-label": "Speed", title: "Speed" },
+    SPEEDS.map((value) => el("option", { value: String(value), text: `${value}×` })),
+  );
   speed.addEventListener("change", () => store.set({ speed: Number(speed.value) }));
-  const position = el("input", { type: "range", class: "position", "aria-label": "Position", min: "-1", max: "0", step: "1", value: "-1" });
+  const position = el("input", {
+    type: "range",
+    class: "position",
+    "aria-label": "Position",
+    min: "-1",
+    max: "0",
+    step: "1",
+    value: "-1",
+  });
   position.addEventListener("input", () => seek(store, Number(position.value)));
   const now = el("span", { class: "now" });
   const total = el("span", { class: "total" });
@@ -63,7 +85,9 @@ export function mountTransport(root, { store }) {
     disable(last, state.frame >= frames - 1);
   });
   store.on(["loop"], (state) => setAttr(loop, "aria-pressed", String(state.loop)));
-  store.on(["speed"], (state) => { speed.value = String(SPEEDS.includes(state.speed) ? state.speed : 1); });
+  store.on(["speed"], (state) => {
+    speed.value = String(SPEEDS.includes(state.speed) ? state.speed : 1);
+  });
   store.on(["follow", "job"], (state) => {
     setAttr(follow, "aria-pressed", String(state.follow && busy(state)));
     disable(follow, !busy(state));
@@ -81,12 +105,22 @@ export function toEnd(store) {
 /** Generate, Pause, Continue, Stop, and how far it is. Gives the place at the end of the row for other parts' buttons. */
 export function mountControls(root, { store, commands }) {
   const amount = el("input", {
-    class: "input seconds", type: "number", inputmode: "decimal", min: "0.25", max: "600", step: "any", value: "8",
+    class: "input seconds",
+    type: "number",
+    inputmode: "decimal",
+    min: "0.25",
+    max: "600",
+    step: "any",
+    value: "8",
     "aria-label": "Seconds to generate",
   });
   let touched = false; // a person's number is theirs; until then it shows the project's
-  amount.addEventListener("input", () => { touched = true; });
-  amount.addEventListener("keydown", (event) => { if (event.key === "Enter") generate.click(); });
+  amount.addEventListener("input", () => {
+    touched = true;
+  });
+  amount.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") generate.click();
+  });
   const generate = button("Generate", () => startGenerate(store, commands, amount), { class: "primary" });
   const pause = button("Pause", () => attempt(commands.pause()), {});
   const go = button("Continue", () => attempt(commands.continue()), {});
@@ -100,7 +134,12 @@ export function mountControls(root, { store, commands }) {
   const progress = el("div", { class: "progress" }, el("div", { class: "bar" }, fill), words);
   const more = el("div", { class: "row more" });
   root.append(
-    el("div", { class: "make" }, generate, el("label", { class: "amount" }, amount, el("span", { text: "s", "aria-hidden": "true" }))),
+    el(
+      "div",
+      { class: "make" },
+      generate,
+      el("label", { class: "amount" }, amount, el("span", { text: "s", "aria-hidden": "true" })),
+    ),
     el("div", { class: "cluster jobs" }, pause, go, stop),
     progress,
     more,
@@ -131,7 +170,10 @@ export function mountControls(root, { store, commands }) {
     progress.classList.toggle("off", job === "idle");
     progress.firstElementChild.classList.toggle("busy", job === "loading" || job === "queued");
     fill.style.width = state.job.total ? `${Math.min(100, (state.job.done / state.job.total) * 100)}%` : "";
-    setText(words, state.connected === "lost" && busy(state) ? "Connection lost; the server goes on by itself" : jobWords(state.job));
+    setText(
+      words,
+      state.connected === "lost" && busy(state) ? "Connection lost; the server goes on by itself" : jobWords(state.job),
+    );
     setAttr(words, "title", words.textContent || null);
   });
   return more;
@@ -153,13 +195,20 @@ export function jobWords(job) {
   const of = job.total ? `${job.done} of ${job.total} chunks` : job.done ? `${job.done} chunks` : "";
   const tail = left(job.left_s);
   switch (job.state) {
-    case "queued": return "In the queue: another project is on the device";
-    case "loading": return job.message || "Loading the model…";
-    case "running": return [job.reason === "drive" ? "Driving" : "Generating", of, tail].filter(Boolean).join(" · ");
-    case "pausing": return "Pausing at the next boundary…";
-    case "paused": return [`Paused`, of, "Continue goes on"].filter(Boolean).join(" · ");
-    case "failed": return ["Failed", of, "Continue tries again"].filter(Boolean).join(" · ");
-    default: return "";
+    case "queued":
+      return "In the queue: another project is on the device";
+    case "loading":
+      return job.message || "Loading the model…";
+    case "running":
+      return [job.reason === "drive" ? "Driving" : "Generating", of, tail].filter(Boolean).join(" · ");
+    case "pausing":
+      return "Pausing at the next boundary…";
+    case "paused":
+      return [`Paused`, of, "Continue goes on"].filter(Boolean).join(" · ");
+    case "failed":
+      return ["Failed", of, "Continue tries again"].filter(Boolean).join(" · ");
+    default:
+      return "";
   }
 }
 
@@ -174,4 +223,3 @@ function usable(group) {
   if (lost) group.find(([, on]) => on)?.[0].focus();
   for (const [node, on] of group) if (!on) disable(node, true);
 }
-

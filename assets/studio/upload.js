@@ -35,5 +35,10 @@ export function fileButton(label, onFile, props = {}) {
     if (input.files[0]) onFile(input.files[0]);
     input.value = ""; // the same file may be chosen again
   });
-  return el("span", { class: "file-button" }, button(label, () => input.click(), props), input);
+  return el(
+    "span",
+    { class: "file-button" },
+    button(label, () => input.click(), props),
+    input,
+  );
 }
