@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from app import wire
 from tv2tv_core.engine.generate import check_line, suggest
 from tv2tv_core.errors import InputError
 from tv2tv_core.project.file import ChunkRecord, Pending
@@ -43,17 +44,16 @@ class Editor:
         if not isinstance(hold, int) or not 1 <= hold <= MOST_HELD:
             raise InputError(f"hold is {hold!r}; allowed are 1 to {MOST_HELD} chunks.")
         self._path_with(chunk)  # refuses before anything is stopped
-        self._session.halt(keep_pending=True)
-        with self._lock:
+        with self._session.quiet(keep_pending=True):
             take, path, record = self._path_with(chunk)
-            same = wanted == record.plan and hold == 1
+            held = path[record.index + 1 :][:hold]
+            same = len(held) == hold and all(one.plan == wanted for one in held)
             return self._fork(take, path, record, (wanted, hold), new_stream=same)
 
     def retry(self, chunk: str) -> str:
         """A new take from the boundary before `chunk`: the same line, other random numbers. Returns its id."""
         self._path_with(chunk)
-        self._session.halt(keep_pending=True)
-        with self._lock:
+        with self._session.quiet(keep_pending=True):
             take, path, record = self._path_with(chunk)
             return self._fork(take, path, record, (record.plan, 1), new_stream=True)
 
@@ -80,6 +80,11 @@ class Editor:
             past = [index for index in lines if index <= made]
             if past:
                 raise InputError(f"Chunk {past[0] + 1} is made already: rewrite it with Regenerate from here.")
+            late = self._session.drawing(story.active)
+            if late is not None and lines.get(late):
+                # Its own line is settled; what was written for it is still the next thing to happen.
+                lines = {late + 1: lines[late]} | {index: line for index, line in lines.items() if index != late}
+                self._session.notice("info", f"Chunk {late + 1} is being drawn already: your line is for chunk {late + 2}.")
             self._session.edit(story.plan(story.active, lines), "Plan ahead")
 
     def storyboard(self, beats: Sequence[str], seconds_per_beat: float, generate: bool = False) -> None:
@@ -96,7 +101,8 @@ class Editor:
         with self._lock:
             if generate:
                 self._session.refuse_if_busy()
-            first = self._session.path[-1].index + 1
+            late = self._session.drawing(self._project.story.active)
+            first = self._session.path[-1].index + 1 if late is None else late + 1
             ahead = {first + i: lines[i // per_beat] or None for i in range(len(lines) * per_beat)}
             self.plan(ahead)
             if generate:
@@ -112,6 +118,11 @@ class Editor:
             self._session.tell_story()
 
     # Takes ----------------------------------------------------------------------------------------------------------
+
+    def path_of(self, take: str) -> list[dict[str, object]]:
+        """The chunks of any take as browsers receive them. Raises InputError for an unknown one."""
+        with self._lock:
+            return [wire.chunk(record) for record in self._project.path(self._project.story.take(take).tip)[1:]]
 
     def switch(self, take: str) -> None:
         """Make a take the active one. A run goes on with its own take."""
@@ -130,30 +141,47 @@ class Editor:
         with self._lock:
             self._project.story.delete(take)  # refuses before anything is stopped
             left = self._project.pending
-        if left is not None and left.take == take:
-            self._session.stop()
-        with self._lock:
-            story = self._project.story
-            self._session.edit(story.delete(take), f"Delete {story.take(take).name}")
+            if left is None or left.take != take:
+                self._delete(take)
+                return
+        with self._session.quiet():
+            self._project.set_pending(None)
+            self._delete(take)
+
+    def _delete(self, take: str) -> None:
+        story = self._project.story
+        self._session.edit(story.delete(take), f"Delete {story.take(take).name}")
 
     # Undo -----------------------------------------------------------------------------------------------------------
 
     def undo(self) -> None:
-        """Take the last edit back; a run is stopped first."""
-        self._move(lambda: self._project.undo_label, self._project.undo, "There is nothing to undo.")
+        """Take the last edit back; a run is stopped first, unless its take stays as it is."""
+        self._move(-1, self._project.undo, "There is nothing to undo.")
 
     def redo(self) -> None:
-        """Bring the last undone edit back; a run is stopped first."""
-        self._move(lambda: self._project.redo_label, self._project.redo, "There is nothing to redo.")
+        """Bring the last undone edit back; a run is stopped first, unless its take stays as it is."""
+        self._move(1, self._project.redo, "There is nothing to redo.")
 
-    def _move(self, label: Callable[[], str | None], move: Callable[[], Story | None], nothing: str) -> None:
-        if label() is None:
-            raise InputError(nothing)
-        self._session.stop()
+    def _move(self, step: Literal[-1, 1], move: Callable[[], Story | None], nothing: str) -> None:
         with self._lock:
+            there = self._project.peek(step)
+            if there is None:
+                raise InputError(nothing)
+            left = self._project.pending
+            if left is None or self._same_end(there, left.take):
+                move()
+                self._session.tell_story()
+                return
+        with self._session.quiet():
+            self._project.set_pending(None)
             if move() is None:
                 raise InputError(nothing)
             self._session.tell_story()
+
+    def _same_end(self, there: Story, take: str) -> bool:
+        """Whether a take is in another story too and ends at the same chunk."""
+        here, other = self._project.story.find(take), there.find(take)
+        return here is not None and other is not None and here.tip == other.tip
 
     # Inside ---------------------------------------------------------------------------------------------------------
 

@@ -40,10 +40,12 @@ class Task:
     left_s: float | None = None
     message: str | None = None
     files: list[dict[str, object]] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
     def view(self) -> dict[str, object]:
         """The task as browsers show it."""
-        return {**vars(self), "files": list(self.files)}
+        shown = ("id", "kind", "state", "progress", "left_s", "message")
+        return {name: getattr(self, name) for name in shown} | {"files": list(self.files)}
 
 
 class Exporter:
@@ -73,9 +75,10 @@ class Exporter:
         with self._lock:
             tasks = self._tasks.setdefault(session.id, [])
             tasks.append(task)
-            for old in tasks[:-MOST_KEPT]:
+            finished = [old for old in tasks if old.state != "running"]
+            for old in finished[: max(0, len(tasks) - MOST_KEPT)]:
                 shutil.rmtree(self._folder / session.id / old.id, ignore_errors=True)
-            del tasks[:-MOST_KEPT]
+                tasks.remove(old)
         self._tell(session, task)
         self._pool.submit(self._make, session, task, request, view, other)
         return task.id
@@ -84,6 +87,23 @@ class Exporter:
         """The exports of a project, oldest first."""
         with self._lock:
             return [task.view() for task in self._tasks.get(project, [])]
+
+    def cancel(self, project: str, task: str) -> None:
+        """Stop an export; a finished one stays. Raises InputError for an unknown one."""
+        with self._lock:
+            found = next((one for one in self._tasks.get(project, []) if one.id == task), None)
+        if found is None:
+            raise InputError(f"There is no export {shorten(task)}.")
+        found.cancelled.set()
+
+    def forget(self, project: str) -> None:
+        """Stop the exports of a project and remove its files."""
+        with self._lock:
+            tasks = self._tasks.pop(project, [])
+        for task in tasks:
+            task.cancelled.set()
+        if ID.fullmatch(project):
+            shutil.rmtree(self._folder / project, ignore_errors=True)
 
     def file(self, project: str, task: str, name: str) -> Path:
         """A finished file. Raises InputError for anything that is not one; nothing else of the disk can be reached."""
@@ -136,10 +156,11 @@ class Exporter:
                 self._tell(session, task)
 
         def check() -> None:
-            if self._closing.is_set():
-                raise Cancelled("Stopped: the studio is shutting down.")
+            if self._closing.is_set() or task.cancelled.is_set():
+                raise Cancelled("Stopped; nothing was written.")
 
         try:
+            check()
             folder = self._folder / session.id / task.id
             folder.mkdir(parents=True, exist_ok=True)
             path = export(view, request, folder / suggest_name(view, request.kind), progress, check, other)

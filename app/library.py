@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from app.jobs import Device, Idle
 from app.live import Hub
 from app.sessions import Session
 from tv2tv_core import presets
-from tv2tv_core.errors import InputError, StorageError
+from tv2tv_core.errors import InputError, StorageError, TV2TVError
 from tv2tv_core.media.atomic import storage_error
 from tv2tv_core.media.clip import check_prompt, resolve_start
 from tv2tv_core.media.images import fit_frame
@@ -30,6 +31,11 @@ SUFFIX = ".tv2tv"
 TRASH = ".trash"
 ID = re.compile(r"[0-9a-f]{16}")
 MAX_NAME = 100  # of what a copy is called after
+MOST_OPEN = 16
+"""Open projects; further ones that nobody looks at are closed, the longest unused first: each holds files open."""
+UNUSED_S = 60.0
+NOT_THERE = "There is no such project; it may have been deleted in another window."
+Exports = Callable[[str], list[dict[str, object]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +53,15 @@ class NewProject:
 class Library:
     """All projects in one folder. Every public method may be called from any thread."""
 
-    def __init__(self, folder: Path, device: Device, hub: Hub, preset: str = presets.DEFAULT) -> None:
+    def __init__(
+        self, folder: Path, device: Device, hub: Hub, preset: str = presets.DEFAULT, exports: Exports = lambda project: []
+    ) -> None:
+        """`exports` gives the exports of a project id as browsers are shown them."""
         self.folder, self.preset = Path(folder), preset
-        self._device, self._hub = device, hub
+        self._device, self._hub, self._exports = device, hub, exports
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
+        self._going: set[str] = set()  # projects on their way into the trash
         self._summaries: dict[Path, tuple[tuple[int, int], ProjectSummary | None]] = {}
         try:
             (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
@@ -62,14 +72,15 @@ class Library:
     def session(self, project: str) -> Session:
         """The session of a project; opens the file the first time. Raises InputError for an unknown or damaged one."""
         with self._lock:
-            if project not in self._sessions:
-                self._sessions[project] = self._opened(Project.open(self._path(project)))
-            return self._sessions[project]
+            if project in self._going:
+                raise InputError(NOT_THERE)
+            session = self._sessions.get(project) or self._keep(Project.open(self._path(project)))
+            session.used = time.monotonic()
+            return session
 
     def frame(self, project: str, chunk: str, k: int) -> bytes:
         """Frame `k` of a chunk as PNG; a project that is not open is only looked into. Raises InputError."""
-        with self._lock:
-            session = self._sessions.get(project)
+        session = self._sessions.get(project)
         return session.project.frame_png(chunk, k) if session else peek_frame(self._path(project), chunk, k)
 
     def list(self) -> list[dict[str, object]]:
@@ -103,7 +114,7 @@ class Library:
 
     def add(self, new: NewProject) -> Session:
         """A new project. Its model is described, not loaded: the start frame is encoded when chunks are first made."""
-        preset = presets.load(new.preset)
+        preset = presets.shipped(new.preset)
         spec = self._device.engines.describe(preset)
         frames = np.stack([fit_frame(frame, spec.width, spec.height) for frame in new.frames[-spec.chunk_frames :]])
         frames = np.concatenate([frames, np.repeat(frames[-1:], spec.chunk_frames - len(frames), axis=0)])
@@ -128,41 +139,34 @@ class Library:
             return self._keep(Project.create(self._path(info.id, new=True), info, start))
 
     def adopt(self, file: Path) -> Session:
-        """Take a project file in from outside as a project of its own. Raises InputError for what is none."""
-        Project.open(file).close()  # every check, on the copy that was uploaded
-        given = summary(file)
-        with self._lock:
-            fresh = given.id if not self._path(given.id, new=True).exists() else secrets.token_hex(8)
-            path = self._path(fresh, new=True)
-            source = Project.open(file)
-            try:
-                source.copy_to(path, new_id=fresh)
-            finally:
-                source.close()
-            return self._keep(Project.open(path))
+        """Take a project file in from outside, as a project of its own. Raises InputError for what is none."""
+        with Project.open(file) as source:  # every check, on the copy that was uploaded
+            presets.shipped(source.info.preset)
+            return self._copy(source, source.info.name)
 
     def duplicate(self, project: str) -> Session:
         """A copy of a project under a new id."""
-        with self._lock:
-            fresh = secrets.token_hex(8)
-            source = self.session(project).project
-            path = self._path(fresh, new=True)
-            source.copy_to(path, new_id=fresh)
-            copy = self._keep(Project.open(path))
-            copy.rename(f"{source.info.name[:MAX_NAME]} (copy)")
-            copy.project.set_pending(None)
-            return copy
+        source = self.session(project).project
+        return self._copy(source, f"{source.info.name[:MAX_NAME]} (copy)")
 
     def delete(self, project: str) -> str:
         """Move a project into the trash; returns the token that `restore` takes."""
         path = self._path(project)
-        with self._lock:
-            session = self._sessions.pop(project, None)
-        if session is not None:
-            session.close()
-            self._hub.publish(project, {"type": "gone"})
         token = f"{project}-{secrets.token_hex(4)}"
-        move_file(path, self.folder / TRASH / f"{token}{SUFFIX}")
+        with self._lock:
+            if project in self._going:
+                raise InputError(NOT_THERE)
+            self._going.add(project)
+            session = self._sessions.get(project)
+        try:
+            if session is not None:
+                session.close()
+            move_file(path, self.folder / TRASH / f"{token}{SUFFIX}")
+        finally:
+            with self._lock:
+                self._sessions.pop(project, None)
+                self._going.discard(project)
+        self._hub.publish(project, {"type": "gone"})
         return token
 
     def restore(self, token: str) -> str:
@@ -207,24 +211,58 @@ class Library:
             raise InputError(f"{shorten(project)} is no project id.")
         path = self.folder / f"{project}{SUFFIX}"
         if not new and not path.is_file():
-            raise InputError("There is no such project; it may have been deleted in another window.")
+            raise InputError(NOT_THERE)
         return path
 
-    def _keep(self, project: Project) -> Session:
-        self._sessions[project.info.id] = self._opened(project)
-        return self._sessions[project.info.id]
+    def _copy(self, source: Project, name: str) -> Session:
+        """A project of its own from what another is right now; nothing stays of a copy that fails."""
+        fresh = secrets.token_hex(8)
+        path = self._path(fresh, new=True)
+        try:
+            source.copy_to(path, new_id=fresh)
+            copy = Project.open(path)
+        except TV2TVError:
+            path.unlink(missing_ok=True)
+            raise
+        copy.set_pending(None)
+        copy.rename(name)
+        return self._keep(copy)
 
-    def _opened(self, project: Project) -> Session:
-        session = Session(project, self._device, self._hub, self.queue)
+    def _keep(self, project: Project) -> Session:
+        """A session for an open project; others that nobody uses make room for it."""
+        shown = project.info.id
+        try:
+            session = Session(project, self._device, self._hub, self.queue, lambda: self._exports(shown))
+        except BaseException:
+            project.close()
+            raise
         session.on_change = self._tell_queue
+        with self._lock:
+            self._close_unused()
+            self._sessions[shown] = session
         return session
+
+    def _close_unused(self) -> None:
+        now = time.monotonic()
+        unused = [
+            one
+            for one in self._sessions.values()
+            if now - one.used > UNUSED_S and not (one.busy or self._hub.watched(one.id) or _exporting(self._exports(one.id)))
+        ]
+        unused.sort(key=lambda one: one.used)
+        for session in unused[: max(0, len(self._sessions) + 1 - MOST_OPEN)]:
+            del self._sessions[session.id]
+            session.close()
 
     def _tell_queue(self) -> None:
         self._hub.publish_all({"type": "queue", "queue": self.queue()})
 
     def _summary(self, path: Path) -> ProjectSummary | None:
         """A project's summary, read again only when its files have changed; None for one that cannot be read."""
+        opened = self._sessions.get(path.stem)
         try:
+            if opened is not None:
+                return opened.project.summarise()
             files = [path, path.with_name(path.name + "-wal")]
             stamps = [file.stat() for file in files if file.exists()]
             mark = (max(stat.st_mtime_ns for stat in stamps), sum(stat.st_size for stat in stamps))
@@ -233,3 +271,7 @@ class Library:
             return self._summaries[path][1]
         except (InputError, StorageError, OSError):
             return None
+
+
+def _exporting(tasks: list[dict[str, object]]) -> bool:
+    return any(task["state"] == "running" for task in tasks)

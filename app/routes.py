@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,12 +28,13 @@ from app.sessions import Session
 from app.uploads import take_in
 from tv2tv_core import presets
 from tv2tv_core.data.starts import list_starts, load_start
-from tv2tv_core.errors import InputError, TV2TVError
+from tv2tv_core.errors import InputError, StorageError, TV2TVError
 from tv2tv_core.settings import SETTINGS, shorten
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets" / "studio"
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 GONE, TOO_SLOW = 4404, 1013
+INDEX = re.compile(r"[0-9]{1,6}")
 Body = Mapping[str, object]
 
 
@@ -61,7 +63,8 @@ def install(app: FastAPI, studio: Studio) -> None:
 
 def _told(_request: Request, error: Exception) -> JSONResponse:
     words, code = present.failure(error)
-    return JSONResponse({"error": words}, status_code=400 if code == 2 else 500)
+    status = 507 if isinstance(error, StorageError) else 400 if code == 2 else 500
+    return JSONResponse({"error": words}, status_code=status)
 
 
 def _pages(router: APIRouter, studio: Studio) -> None:
@@ -114,7 +117,12 @@ def _commands(router: APIRouter, studio: Studio) -> None:
         return {"id": library.duplicate(session.id).id}
 
     def delete(session: Session, _: Body) -> Body:
+        studio.exporter.forget(session.id)
         return {"undo": library.delete(session.id)}
+
+    def cancel_export(session: Session, body: Body) -> Body:
+        studio.exporter.cancel(session.id, _text(body, "export"))
+        return {}
 
     def queue(session: Session, body: Body) -> Body:
         library.reorder([str(one) for one in _list(body, "order")])
@@ -125,16 +133,17 @@ def _commands(router: APIRouter, studio: Studio) -> None:
         return {"export": studio.exporter.start(session, body)}
 
     commands = SESSION_COMMANDS | {"duplicate": duplicate, "delete": delete, "queue": queue, "export": start_export}
+    commands["cancel_export"] = cancel_export
 
     @router.post("/api/p/{project}/{command}")
-    def command(project: str, command: str, body: dict[str, object]) -> dict[str, object]:
+    def command(project: str, command: str, body: dict[str, object] | None = None) -> dict[str, object]:
         if command not in commands:
             raise InputError(f"There is no command {shorten(command)}. Commands are: {', '.join(sorted(commands))}.")
-        return {"ok": True, **commands[command](library.session(project), body)}
+        return {"ok": True, **commands[command](library.session(project), body or {})}
 
     @router.get("/api/p/{project}/takes/{take}")
     def take(project: str, take: str) -> dict[str, object]:
-        return {"path": library.session(project).take_path(take)}
+        return {"path": library.session(project).editor.path_of(take)}
 
 
 def _files(router: APIRouter, studio: Studio) -> None:
@@ -242,7 +251,7 @@ def _suggest(session: Session, body: Body) -> Body:
 
 def _plan(session: Session, body: Body) -> Body:
     lines = body.get("lines")
-    if not isinstance(lines, dict) or not all(str(key).isdecimal() for key in lines):
+    if not isinstance(lines, dict) or not all(INDEX.fullmatch(str(key)) for key in lines):
         raise InputError('lines must be an object such as {"12": "run forward", "13": null}.')
     session.editor.plan({int(key): line for key, line in lines.items()})
     return {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.jobs import Job, Loading, Pausing, Queued, Running, Work
 from tv2tv_core.engine import events
 from tv2tv_core.engine.backend import Backend
 from tv2tv_core.engine.control import Control
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The next chunk to make: where it goes, what the person asks of it (None: the model plans), with what settings."""
+    """The next chunk to make: the take and the chunk it follows, what the person asks of it (None: the model plans)."""
 
     take: str
+    tip: str
     stream: str
     history: History
     asked: str | None
@@ -32,28 +34,79 @@ class Step:
 
 
 class ProjectRun:
-    """Makes chunk after chunk until the session has no more to do, or `control` says stop.
+    """Makes chunk after chunk until the session has no more to do, or somebody says stop.
 
     Every chunk is a request of its own, so that a line written while others are being drawn still counts. That changes
     no pixel: random numbers follow from (seed, stream, chunk index) alone.
     """
 
-    def __init__(self, session: Session, project: str, preset: Preset, drive: bool) -> None:
-        self.project = project
+    def __init__(self, session: Session, preset: Preset, work: Work) -> None:
+        self.project = session.id
         self.preset = preset
-        self.drive = drive
-        self.control = Control()
-        self.keep_pending = False
+        self.work = work
+        self.drive = work.reason == "drive"
         self.done = threading.Event()
+        self.step: Step | None = None
+        self.reason = "length"
+        self.error: Exception | None = None
         self._session = session
+        self._control = Control()
+        self._phase: type[Queued | Loading | Running] = Queued
+        self._left_s: float | None = None
+        self._keeps = False
+
+    # What the session asks; under its lock --------------------------------------------------------------------------
+
+    @property
+    def job(self) -> Job:
+        """What this run makes of the project's job."""
+        if self.pausing:
+            return Pausing(self.work)
+        return Running(self.work, self._left_s) if self._phase is Running else self._phase(self.work)
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause is asked for."""
+        return self._control.pausing
+
+    @property
+    def keeps_pending(self) -> bool:
+        """Whether what is left should stay to be continued: after a pause, or when the server ends."""
+        return self._keeps or self.pausing or self.reason == "paused"
+
+    @property
+    def was_resumed(self) -> bool:
+        """Whether the pause that ended this run was withdrawn after it was obeyed."""
+        return self.reason == "paused" and not self.pausing
+
+    def pause(self) -> None:
+        """Stop at the next boundary."""
+        self._control.pause()
+
+    def resume(self) -> None:
+        """Withdraw the pause."""
+        self._control.resume()
+
+    def cancel(self, keep_pending: bool) -> None:
+        """Drop the chunk in flight and stop; what is left to do stays or goes with it."""
+        self._keeps = keep_pending
+        self._control.cancel()
+
+    def made_one(self, mean_s: float) -> None:
+        """A chunk is in the file; chunks take `mean_s` seconds on the average."""
+        self.work = replace(self.work, done=self.work.done + 1)
+        self._left_s = round((self.work.total - self.work.done) * mean_s, 1)
+
+    # What the device calls ------------------------------------------------------------------------------------------
 
     def loading(self) -> None:
-        """Tell the session that the model is being loaded."""
-        self._session.run_loading(self)
+        """It is this run's turn, and the model has to be loaded."""
+        self._phase = Loading
+        self._session.run_moved()
 
     def failed(self, error: Exception) -> None:
-        """Tell the session why the run broke off."""
-        self._session.run_failed(self, error)
+        """The model could not be loaded, or `execute` raised."""
+        self.error = error
 
     def ended(self) -> None:
         """Tell the session, and whoever waits, that the run is over."""
@@ -63,36 +116,43 @@ class ProjectRun:
             self.done.set()
 
     def execute(self, backend: Backend) -> None:
-        """Make chunks until there is a reason to stop, and tell the session which."""
-        self._session.run_begins(self, backend)
-        began, made = time.monotonic(), 0
+        """Make chunks until there is a reason to stop."""
+        self._phase = Running
+        self._session.run_begins(backend)
+        chunk_s = float(backend.spec.chunk_frames / backend.spec.fps)
+        due = time.monotonic()
         while (step := self._session.next_step(self, backend)) is not None:
-            request = GenerateRequest(
-                backend,
-                step.history,
-                1,
-                plan=[step.asked],
-                seed=step.settings.seed,
-                take=step.stream,
-                steps=step.settings.steps,
-                guidance=step.settings.guidance,
-                temperature=step.settings.temperature,
-                top_p=step.settings.top_p,
-                previews=step.previews,
-            )
-            end: events.Finished | None = None
-            for event in generate(request, self.control):
-                self._session.happened(self, step, event, backend)
-                if isinstance(event, events.Finished):
-                    end = event
-            if end is None or end.reason != "length":
-                self._session.stopped(self, "cancelled" if end is None else end.reason)
+            self.reason = self._make(step, backend)
+            self.step = None
+            if self.reason != "length":
                 return
-            made += 1
             if self.drive:
-                self._keep_pace(began, made * float(backend.spec.chunk_frames / backend.spec.fps))
+                # No faster than it plays: a line is what was held while its frames were seen. After a hiccup no rush.
+                due = max(due + chunk_s, time.monotonic())
+                self._sleep_until(due)
 
-    def _keep_pace(self, began: float, due_s: float) -> None:
-        """A driven clip runs no faster than it plays: a line is what was held while its frames were seen."""
-        while (left := began + due_s - time.monotonic()) > 0 and not (self.control.cancelled or self.control.pausing):
+    def _make(self, step: Step, backend: Backend) -> str:
+        """One chunk; returns why the engine stopped ("length": the chunk is done)."""
+        request = GenerateRequest(
+            backend,
+            step.history,
+            1,
+            plan=[step.asked],
+            seed=step.settings.seed,
+            take=step.stream,
+            steps=step.settings.steps,
+            guidance=step.settings.guidance,
+            temperature=step.settings.temperature,
+            top_p=step.settings.top_p,
+            previews=step.previews,
+        )
+        reason = "cancelled"
+        for event in generate(request, self._control):
+            self._session.happened(self, step, event, backend)
+            if isinstance(event, events.Finished):
+                reason = event.reason
+        return reason
+
+    def _sleep_until(self, due: float) -> None:
+        while (left := due - time.monotonic()) > 0 and not (self._control.cancelled or self.pausing):
             time.sleep(min(left, 0.02))

@@ -124,7 +124,9 @@ def application(options: Options, engines: Engines, port: int) -> FastAPI:
     gate = None if options.password is None else Gate(options.password)
     rules = Rules(port, options.listen, frozenset(host_name(name) for name in options.names), gate)
     device, hub = Device(engines), Hub()
-    studio = routes.Studio(Library(options.projects, device, hub, options.preset), device, hub, Exporter(options.projects))
+    exporter = Exporter(options.projects)
+    library = Library(options.projects, device, hub, options.preset, exporter.tasks)
+    studio = routes.Studio(library, device, hub, exporter)
 
     def close() -> None:
         hub.close()

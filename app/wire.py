@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from app import jobs
+from tv2tv_core.engine import events
 from tv2tv_core.project.file import ChunkRecord, Project, ProjectInfo
 from tv2tv_core.story import Take
 
@@ -121,6 +122,24 @@ def job(value: jobs.Job) -> dict[str, object]:
 def forming(value: Forming | None) -> dict[str, object] | None:
     """The chunk in flight, or nothing."""
     return None if value is None else {**vars(value), "preview": value.preview and list(value.preview)}
+
+
+def formed(now: Forming, event: events.Event, steps: int) -> tuple[Forming, dict[str, object]]:
+    """The chunk in flight after one more event of the engine, and the message that tells it."""
+    news: dict[str, object] = {"index": now.index, "take": now.take}
+    match event:
+        case events.TextToken(text=text):
+            return replace(now, text=now.text + text), news | {"type": "token", "text": text}
+        case events.PlanDone(line=line, source=source):
+            return replace(now, text=line, line=line, source=source), news | {"type": "line", "line": line, "source": source}
+        case events.ChunkStarted(plan=plan):
+            # Text that became no line of its own: the plan in force goes on.
+            return replace(now, text=now.line or "", steps=steps), news | {"type": "started", "plan": plan}
+        case events.DenoisingStep(step=step, preview=preview):
+            seen = previews(preview)
+            told = news | {"type": "step", "step": step, "steps": steps, "preview": seen and list(seen)}
+            return replace(now, step=step, steps=steps, preview=seen), told
+    raise TypeError(f"{type(event).__name__} says nothing about a chunk in flight")
 
 
 def previews(frames: np.ndarray | None) -> tuple[str, ...] | None:

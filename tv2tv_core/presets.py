@@ -49,6 +49,17 @@ def load(name: str = DEFAULT, folder: Path = PRESETS) -> Preset:
     return _preset(path, _read(path))
 
 
+def shipped(name: str) -> Preset:
+    """The shipped preset called `name`; unlike `load` it never takes a path, so a name from outside reaches no file.
+
+    Raises InputError for an unknown name.
+    """
+    known = names()
+    if name not in known:
+        raise InputError(f"This studio has no preset {shorten(name)}; it has {', '.join(known)}. Choose one of these.")
+    return load(name)
+
+
 def verify_weights(preset: Preset) -> str:
     """The sha256 (hex) of the preset's weights, checked against the sums file beside them where that lists them.
 

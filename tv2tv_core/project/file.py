@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from tv2tv_core.project.records import (
     ProjectInfo,
     ProjectSummary,
     info_to_json,
+    parse,
     now,
     pending_to_json,
     put,
@@ -135,10 +136,12 @@ class Project:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @staticmethod
-    def summary(path: Path) -> ProjectSummary:
-        """A project for a list, without opening it."""
-        return summary(path)
+    def summarise(self) -> ProjectSummary:
+        """This project for a list; like `summary`, for a file that is open."""
+        with self._guard:
+            tip = self.record(self._story.current.tip)
+            updated = parse(self._value("SELECT value FROM project WHERE key = 'updated'", ()))
+            return ProjectSummary(self._info.id, self._info.name, updated, tip.index + 1, self._info.duration(tip.index + 1), tip.id)
 
     # Reading --------------------------------------------------------------------------------------------------------
 
@@ -311,6 +314,11 @@ class Project:
             with self._change() as db:
                 self._undo.amend(db, story)
             self._story = story
+
+    def peek(self, step: Literal[-1, 1]) -> Story | None:
+        """The story that undo (-1) or redo (1) would give; None when there is none."""
+        with self._guard, schema.speaking(self.file):
+            return self._undo.peek(self._open_db(), step)
 
     def undo(self) -> Story | None:
         """Go one step back and return that story; None when there is none."""

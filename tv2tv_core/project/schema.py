@@ -41,13 +41,14 @@ def damaged(path: Path, what: str) -> InputError:
     return InputError(f"{shown(path.name)} is damaged ({what}): use a copy of it, or a project file saved earlier.")
 
 
-def connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
+def connect(path: Path, mode: Literal["ro", "rw", "rwc"], alone: bool = True) -> sqlite3.Connection:
     """A connection that runs no code from the file and refuses oversize values; the caller closes it.
 
-    `ro` changes nothing, not even beside the file, unless a killed process left a log of changes there to read.
+    `ro` changes nothing, not even beside the file, unless a killed process left a log of changes there to read. It reads
+    without locks then, so `alone` must be False for a file that this process may write to meanwhile.
     """
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    if mode == "ro" and not _has_log(path):
+    if mode == "ro" and alone and not _has_log(path):
         uri += "&immutable=1"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
@@ -65,9 +66,9 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def connection(path: Path, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Connection]:
+def connection(path: Path, mode: Literal["ro", "rw", "rwc"], alone: bool = True) -> Iterator[sqlite3.Connection]:
     """`connect`, closed at the end, with errors in words for people."""
-    with speaking(path), contextlib.closing(connect(path, mode)) as db:
+    with speaking(path), contextlib.closing(connect(path, mode, alone)) as db:
         yield db
 
 
@@ -172,7 +173,7 @@ def backup(source: Path, target: Path, change: Callable[[sqlite3.Connection], No
     """
     with atomic_file(target) as temporary:
         try:
-            with connection(source, "ro") as origin, speaking(target):
+            with connection(source, "ro", alone=False) as origin, speaking(target):
                 _copy(origin, temporary, change)
         finally:
             remove_companions(temporary)

@@ -57,6 +57,10 @@ class Undo:
         """Put another story into the current step."""
         _amend(db, self.current, story)
 
+    def peek(self, db: sqlite3.Connection, step: int) -> Story | None:
+        """The story a step back or forward; None when there is none."""
+        return _story(db, self.current + step) if self.can(step) else None
+
     def move(self, db: sqlite3.Connection, step: int) -> tuple[Undo, Story]:
         """A step back or forward, and the story there."""
         n = self.current + step
