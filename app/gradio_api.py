@@ -75,7 +75,7 @@ def _take_calls(studio: Studio) -> tuple[Callable, ...]:
                     "active": take.id == story.active,
                     "parent": take.parent,
                     "at": take.at,
-                    "chunks": session.take_path(take.id),
+                    "chunks": session.editor.path_of(take.id),
                 }
                 for take in story.takes
             ]
@@ -120,7 +120,7 @@ def _streams(studio: Studio) -> tuple[Callable, ...]:
         """
 
         def start(session: Session) -> None:
-            path = session.take_path(session.project.story.active)
+            path = session.editor.path_of(session.project.story.active)
             if not 0 <= chunk < len(path):
                 raise InputError(f"chunk is {chunk}; this take has the chunks 0 to {len(path) - 1}.")
             session.editor.regenerate(str(path[chunk]["id"]), line, hold)

@@ -245,8 +245,8 @@ class Device:
             try:
                 run.ended()
                 self.on_queue(self.order())
-            except Exception:
-                log.exception("a run could not be ended")  # the device goes on: others wait for it
+            except Exception as error:
+                log.exception("a run could not be ended: %s", error)  # the device goes on: others wait for it
 
     def _hold(self, preset: Preset) -> Backend:
         """The backend, counted as in use until `_release`; loads it, in place of another one, when need be."""
