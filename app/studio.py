@@ -35,6 +35,7 @@ from app.live import Hub
 from app.login import Gate
 
 log = logging.getLogger(__name__)
+QUEUE_SLEEP_S = 0.02  # Gradio looks for work every millisecond, which costs 4 % of a core for nothing
 STOP_S = 1  # what open connections get to finish when the server stops
 SOCKET_BYTES = 64 * 1024  # of one WebSocket message: a browser only tells which keys are held
 
