@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.evaluate.pictures import pan, wide_picture
-from tv2tv_core.evaluate.metrics import PSNR_OF_EQUAL, lpips, psnr, sharpness, ssim
+from tv2tv_core.evaluate.metrics import PSNR_OF_EQUAL, lpips, lpips_to_first, psnr, sharpness, ssim
 
 ALL = (psnr, ssim, lpips, sharpness)
 
@@ -76,3 +76,13 @@ def test_what_cannot_be_compared_is_refused(frames: np.ndarray, measure) -> None
             measure(bad, frames)
     with pytest.raises(ValueError, match="H, W, 3"):
         measure(frames[..., 0], frames[..., 0])
+
+
+def test_distances_to_the_first_frames_are_those_of_pairs(frames: np.ndarray) -> None:
+    rows = np.concatenate([frames, soft(frames, 1), noisy(frames, 10), frames[:1]])
+    found = lpips_to_first(rows, 4)
+    assert found.shape == (13, 4)
+    for column in range(4):
+        pairs = lpips(rows, np.broadcast_to(frames[column], rows.shape))
+        assert found[:, column] == pytest.approx(pairs, abs=2e-5)
+    assert found[12, 0] < 1e-6 < found[12, 1]

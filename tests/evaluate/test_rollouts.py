@@ -1,19 +1,15 @@
-"""Roll-outs: what the model wrote is counted rightly, and frames that look different are told apart."""
+"""Roll-outs: what the model wrote is counted rightly, and clips begin all over the recordings."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-import cv2
 import numpy as np
 import pytest
 
 from tests.evaluate.recordings import Panning
 from tests.fakes import LINES, FakeBackend
-from tv2tv_core.evaluate.rollouts import RollOut, choose_windows, drift, plan_shares, repeated_share, roll_out
+from tv2tv_core.evaluate.rollouts import RollOut, choose_windows, plan_shares, roll_out
 from tv2tv_core.settings import resolve
 
-FPS = Fraction(35, 2)
 SETTINGS = resolve({"steps": 1, "temperature": 1.0})
 
 
@@ -63,37 +59,10 @@ def test_no_written_line_has_no_share() -> None:
     assert plan_shares([RollOut(np.zeros((2, 4, 8, 8, 3), np.uint8), (None, None))]).valid_share is None
 
 
-def test_real_play_drifts_not_and_spoilt_play_does() -> None:
-    real = Panning.make(chunks=35, speed=1).frames
-    same = drift([real], [real], FPS)
-    assert set(same) == {"sharpness", "brightness", "contrast", "motion"}
-    assert all(len(values) == 8 and values == [1.0] * 8 for values in same.values())
-    fading = real.copy()
-    for index in range(70, 140):
-        frame = real.reshape(-1, 96, 160, 3)[index]
-        fading.reshape(-1, 96, 160, 3)[index] = cv2.GaussianBlur(frame, (0, 0), 3) // 2
-    found = drift([fading], [real], FPS)
-    for name in ("sharpness", "brightness", "contrast"):
-        assert found[name][:4] == [1.0] * 4 and all(value < 0.75 for value in found[name][4:])
-    still = np.broadcast_to(real[:1, :1], real.shape)
-    assert all(value < 0.5 for value in drift([still], [real], FPS)["motion"])
-
-
-def test_shorter_clips_count_as_far_as_they_came() -> None:
-    real = Panning.make(chunks=35).frames
-    found = drift([real[:10], real[:0]], [real, real], FPS)
-    assert all(len(values) == 2 for values in found.values())
-
-
 def test_windows_come_from_every_episode_and_cross_no_cut() -> None:
     recordings = [Panning.make(chunks=12, cut=5), Panning.make(chunks=4), Panning.make(chunks=12, seed=1)]
     chosen = choose_windows(recordings, 6, 4, seed=0)
-    assert len(set(chosen)) == 4 and [episode for episode, _ in chosen[:2]] == [0, 2]
+    assert len(set(chosen)) == 4 and {episode for episode, _ in chosen[:2]} == {0, 2}
     assert all(episode != 0 or first in (5, 6) for episode, first in chosen)
-    assert chosen == choose_windows(recordings, 6, 4, seed=0)
-
-
-def test_the_share_of_repeated_lines_skips_cuts() -> None:
-    recording = Panning.make(chunks=5, cut=3)
-    recording.lines = ["stand", "stand", "jump", "jump", "jump"]
-    assert repeated_share([recording]) == pytest.approx(2 / 3)
+    assert chosen == choose_windows(recordings, 6, 4, seed=0) and chosen[:3] == choose_windows(recordings, 6, 3, seed=0)
+    assert chosen != choose_windows(recordings, 6, 4, seed=1)

@@ -136,6 +136,18 @@ def test_killed_and_resumed_equals_unbroken(stage: str, data: Path, tmp_path: Pa
 
 
 @needs_tokenizer
+def test_every_parameter_is_in_one_group_with_a_critic_too(data: Path, tmp_path: Path) -> None:
+    task = StemTask(model(), StemConfig(batch=2, perceptual_weight=0, paraphrases=0, denoise_from=0, adversarial_weight=0.1),
+                    data, tmp_path)
+    grouped = [id(one) for group in task.parameter_groups() for one in group.parameters]
+    assert sorted(grouped) == sorted(id(one) for one in task.modules().parameters() if one.requires_grad)
+    rng, numpy_rng = generators(0, 0, 0)
+    loss, logged = task.loss(0, 0, rng, numpy_rng)
+    loss.backward()
+    assert {"fooled", "critic"} <= set(logged) and all(one.grad is not None for one in task.critic.parameters())
+
+
+@needs_tokenizer
 def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
     task = StemTask(model(), StemConfig(batch=4, perceptual_weight=0, paraphrases=0, denoise_from=1000, plan_dropout=0,
                                         history_noise=0, wear=0), data, tmp_path)

@@ -51,12 +51,26 @@ def act_out(
     on_chunk: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Chunks that a backend makes after `history` when a person writes every line, uint8 [len(lines), 4, H, W, 3]."""
+    grown = go_on(backend, history, lines, settings, seed, on_chunk)
+    return np.stack([chunk.frames for chunk in grown.chunks[-len(lines) :]])
+
+
+def go_on(
+    backend: Backend,
+    history: History,
+    lines: Sequence[str],
+    settings: GenerationSettings,
+    seed: int,
+    on_chunk: Callable[[], None] = lambda: None,
+) -> History:
+    """`history` and one more chunk per line, all lines a person's; `history` itself when there is no line."""
+    if not lines:
+        return history
     request = GenerateRequest(
         backend, history, len(lines), plan=tuple(lines), seed=seed, steps=settings.steps, guidance=settings.guidance
     )
-    made = []
     for event in generate(request):
         if isinstance(event, ChunkDone):
-            made.append(event.chunk.frames)
+            history = event.history
             on_chunk()
-    return np.stack(made)
+    return history

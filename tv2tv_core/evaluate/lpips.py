@@ -56,12 +56,25 @@ class Lpips(nn.Module):
         if min(a.shape[2:]) * self.upsample < SMALLEST:
             raise ValueError(f"LPIPS got {tuple(a.shape[2:])} pixels; it needs {SMALLEST} a side, or a larger upsample")
         total = a.new_zeros(a.shape[0], dtype=torch.float32)
-        for head, of_a, of_b in zip(self.heads, self._features(a), self._features(b), strict=True):
+        for head, of_a, of_b in zip(self.heads, self.features(a), self.features(b), strict=True):
             squared = (_unit(of_a) - _unit(of_b)).square()
             total = total + (squared * head.view(1, -1, 1, 1)).sum(1).mean((1, 2))
         return total
 
-    def _features(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Pictures, float BCHW RGB in [-1, 1], as vectors [B, D] whose squared Euclidean distance is the LPIPS distance.
+
+        So n pictures are compared with m others by n + m runs of the network. Without upsampling D is about 9 per pixel.
+        """
+        parts = []
+        for head, features in zip(self.heads, self.features(x), strict=True):
+            area = features.shape[2] * features.shape[3]
+            weight = (head.clamp_min(0) / area).sqrt().view(1, -1, 1, 1)  # the authors keep the heads from going negative
+            parts.append((_unit(features) * weight).flatten(1))
+        return torch.cat(parts, 1)
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What AlexNet's five convolutions see in pictures, float BCHW RGB in [-1, 1]: five tensors [B, channels, h, w]."""
         if self.upsample > 1:
             x = functional.interpolate(x, scale_factor=self.upsample, mode="bilinear", align_corners=False)
         x = (x - self.shift) / self.scale

@@ -50,22 +50,37 @@ def _ssim_of_frame(a: np.ndarray, b: np.ndarray) -> float:
     return float((likeness / ((mean_a**2 + mean_b**2 + _SSIM_C1) * (var_a + var_b + _SSIM_C2))).mean())
 
 
-def lpips(frames: np.ndarray, truth: np.ndarray, network: Lpips | None = None) -> np.ndarray:
+def lpips(frames: np.ndarray, truth: np.ndarray, net: Lpips | None = None) -> np.ndarray:
     """LPIPS distance (0 = same), float64 [...], of uint8 frames [..., H, W, 3].
 
-    `network` may be one on another device or with upsampling; by default one on the CPU, loaded once.
+    `net` may be one on another device or with upsampling; by default one on the CPU, loaded once.
     """
     _check(frames, truth)
-    network = network or _network()
-    device = network.shift.device
+    net = net or network()
+    device = net.shift.device
     flat, flat_truth = (array.reshape(-1, *truth.shape[-3:]) for array in (frames, truth))
     values = []
     with torch.inference_mode():
         for first in range(0, len(flat), _LPIPS_BATCH):
             batch = slice(first, first + _LPIPS_BATCH)
-            pair = (_to_tensor(array[batch], device) for array in (flat, flat_truth))
-            values.append(network(*pair).cpu().numpy().astype(np.float64))
+            pair = (as_unit(array[batch], device) for array in (flat, flat_truth))
+            values.append(net(*pair).cpu().numpy().astype(np.float64))
     return np.concatenate(values).reshape(truth.shape[:-3]) if values else np.zeros(truth.shape[:-3])
+
+
+def lpips_to_first(frames: np.ndarray, first: int, net: Lpips | None = None) -> np.ndarray:
+    """LPIPS of every frame, uint8 [n, H, W, 3], to each of the `first` ones among them: float64 [n, first].
+
+    Every frame goes through the network once; a pair costs next to nothing.
+    """
+    _check(frames, frames)
+    net = net or network()
+    with torch.inference_mode():
+        batches = [frames[start : start + _LPIPS_BATCH] for start in range(0, len(frames), _LPIPS_BATCH)]
+        rows = torch.cat([net.embed(as_unit(batch, net.shift.device)) for batch in batches])
+        # Differences first: the shorter way over scalar products loses all digits where pictures are alike.
+        found = torch.stack([(rows - rows[column]).square().sum(1) for column in range(first)], dim=1)
+    return found.cpu().numpy().astype(np.float64)
 
 
 def sharpness(frames: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -85,11 +100,13 @@ def _gradient_energy(frames: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _network() -> Lpips:
+def network() -> Lpips:
+    """The LPIPS network on the CPU, loaded once."""
     return Lpips()
 
 
-def _to_tensor(frames: np.ndarray, device: torch.device) -> torch.Tensor:
+def as_unit(frames: np.ndarray, device: torch.device) -> torch.Tensor:
+    """uint8 frames [n, H, W, 3] as float [n, 3, H, W] in [-1, 1]."""
     tensor = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
     return tensor.permute(0, 3, 1, 2).float() / 127.5 - 1
 

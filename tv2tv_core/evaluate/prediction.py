@@ -7,7 +7,7 @@ came. Whatever predicts is a callable (`Predictor`); this module knows no model.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 from tv2tv_core.data.shards import windows
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate import metrics
+from tv2tv_core.evaluate.stats import clustered
 
 METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "lpips": metrics.lpips,
@@ -24,8 +25,6 @@ METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "ssim": metrics.ssim,
     "sharpness": metrics.sharpness,
 }
-RESAMPLES = 2000  # bootstrap
-COVERAGE = 0.95  # of the confidence intervals
 
 
 class Recording(Protocol):
@@ -82,12 +81,18 @@ def _sampled(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     return cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
+WindowScores = Mapping[str, Mapping[str, float]]
+"""What one predictor reached in one window: horizon (as text, because JSON knows no other keys) → metric → value."""
+
 BASELINES: Mapping[str, Predictor] = {"repeat last frame": repeat_last_frame, "repeat last motion": repeat_last_motion}
 
 
 @dataclass(frozen=True)
 class Score:
-    """One cell: the mean of `metric` in the `horizon`-th predicted chunk, with its 95 % confidence interval."""
+    """One cell: the mean of `metric` in the `horizon`-th predicted chunk, with its 95 % confidence interval.
+
+    `windows` values of `groups` episodes.
+    """
 
     predictor: str
     horizon: int
@@ -95,6 +100,8 @@ class Score:
     mean: float
     low: float
     high: float
+    windows: int
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -148,17 +155,33 @@ def predict_suite(
         raise InputError(f"Got horizons {list(horizons)}, n {n}, context {context}; all must be at least 1.")
     chosen = _draw_windows(episodes, context + max(horizons), n, seed)
     predictors = {"model": predictor, **BASELINES} if predictor is not None else dict(BASELINES)
-    values: dict[tuple[str, int, str], list[float]] = {
-        (name, horizon, metric): [] for name in predictors for horizon in horizons for metric in METRICS
-    }
+    measured = []
     for position, (episode, first) in enumerate(chosen):
-        past, lines, truth = _cut_out(episodes[episode], first, context, max(horizons))
-        for name, predict in predictors.items():
-            for key, value in _measure(predict(past, lines, seed + position), truth, horizons):
-                values[name, *key].append(value)
-    groups = np.array([episode for episode, _ in chosen])
-    scores = tuple(Score(*key, *_interval(np.array(found), groups, seed)) for key, found in values.items())
-    return PredictionTable(scores, len(chosen), len(set(groups.tolist())), context, seed)
+        past, lines, truth = cut_out(episodes[episode], first, context, max(horizons))
+        measured.append(
+            {name: measure(predict(past, lines, seed + position), truth, horizons) for name, predict in predictors.items()}
+        )
+    groups = [episode for episode, _ in chosen]
+    return PredictionTable(tabulate(measured, groups, seed), len(chosen), len(set(groups)), context, seed)
+
+
+def tabulate(measured: Sequence[Mapping[str, WindowScores]], groups: Sequence[object], seed: int = 0) -> tuple[Score, ...]:
+    """Scores over windows that were measured one by one: `measured[i]` holds by predictor what `measure` gave, `groups[i]`
+    is the episode of window i. Windows may differ in horizons; each cell has the windows that reach it."""
+    cells = dict.fromkeys(
+        (name, horizon, metric)
+        for window in measured
+        for name, by_horizon in window.items()
+        for horizon, by_metric in by_horizon.items()
+        for metric in by_metric
+    )
+    scores = []
+    for name, horizon, metric in cells:
+        having = [number for number, window in enumerate(measured) if horizon in window.get(name, {})]
+        values = [measured[number][name][horizon][metric] for number in having]
+        found = clustered(values, [groups[number] for number in having], seed)
+        scores.append(Score(name, int(horizon), metric, found.mean, found.low, found.high, found.n, found.groups))
+    return tuple(scores)
 
 
 def _draw_windows(episodes: Sequence[Recording], length: int, n: int, seed: int) -> list[tuple[int, int]]:
@@ -171,31 +194,19 @@ def _draw_windows(episodes: Sequence[Recording], length: int, n: int, seed: int)
     return random.Random(seed).sample(fitting, min(n, len(fitting)))
 
 
-def _cut_out(episode: Recording, first: int, context: int, ahead: int) -> tuple[Past, list[str], np.ndarray]:
+def cut_out(episode: Recording, first: int, context: int, ahead: int) -> tuple[Past, list[str], np.ndarray]:
+    """`context` chunks from `first` on as the past, then the lines and the true frames of the `ahead` chunks after them."""
     now = first + context
     past = Past(np.array(episode.frames[first:now]), tuple(episode.lines[first:now]), episode.meta_prompt)
     return past, list(episode.lines[now : now + ahead]), np.array(episode.frames[now : now + ahead])
 
 
-def _measure(
-    predicted: np.ndarray, truth: np.ndarray, horizons: Sequence[int]
-) -> Iterator[tuple[tuple[int, str], float]]:
+def measure(predicted: np.ndarray, truth: np.ndarray, horizons: Sequence[int]) -> WindowScores:
     """Each horizon's and metric's mean over the frames of that chunk; `predicted` must have the shape of `truth`."""
     steps = [horizon - 1 for horizon in horizons]
     if predicted.shape != truth.shape:
         raise ValueError(f"the predictor returned {predicted.shape}; asked for was {truth.shape}")
-    for name, metric in METRICS.items():
-        for horizon, value in zip(horizons, metric(predicted[steps], truth[steps]).mean(axis=1), strict=True):
-            yield (horizon, name), float(value)
-
-
-def _interval(values: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Mean and bootstrap interval of `values` [n]; resamples groups, or the values themselves if there is one group."""
-    _, group = np.unique(groups, return_inverse=True)
-    if group.max() == 0:
-        group = np.arange(len(values))
-    sums, counts = np.bincount(group, values), np.bincount(group)
-    picks = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
-    low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return float(values.mean()), float(low), float(high)
+    values = {name: metric(predicted[steps], truth[steps]).mean(axis=1) for name, metric in METRICS.items()}
+    return {
+        str(horizon): {name: float(found[row]) for name, found in values.items()} for row, horizon in enumerate(horizons)
+    }

@@ -20,6 +20,7 @@ from tv2tv_core.model import flow
 from tv2tv_core.model.motion import warp
 from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
+from tv2tv_core.train.critic import PatchCritic, adversarial_losses
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.lines import LineTable
 from tv2tv_core.train.losses import motion_terms, perceptual_loss
@@ -39,7 +40,8 @@ class StemConfig:
     Euler steps each. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there
     is no point in repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those
     of the batch. `time_shift`, `from_noise`: how flow times are drawn, see `flow.sample_times`. The weights scale the
-    terms of the loss.
+    terms of the loss; above 0, `adversarial_weight` adds a patch critic (see `critic.py`) from step `adversarial_from` on,
+    which learns `critic_lr` times as fast: slower, it never learned to tell.
     """
 
     batch: int = 16
@@ -60,6 +62,9 @@ class StemConfig:
     trust_weight: float = 0.5
     naming_weight: float = 5.0
     perceptual_weight: float = 0.5
+    adversarial_weight: float = 0.0
+    adversarial_from: int = 0
+    critic_lr: float = 4.0
 
 
 class StemTask:
@@ -81,14 +86,24 @@ class StemTask:
         for part in trained:
             part.requires_grad_(True)
         self.lpips = Lpips() if config.perceptual_weight else None
+        self.critic: PatchCritic | None = None
+        if config.adversarial_weight:
+            # A part of the model while it trains, so that a checkpoint holds it; `export` leaves it out.
+            video = model.config.video
+            self.critic = model.critic = PatchCritic(video.latent_shape[0], video.chunk_frames)
 
     def modules(self) -> nn.Module:
         """The model; only the parts of this stage require gradients."""
         return self.model
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """One group: everything that requires gradients."""
-        return all_parameters(self.model)
+        """Everything that requires gradients, the critic in a group of its own."""
+        if self.critic is None:
+            return all_parameters(self.model)
+        critics = list(self.critic.parameters())
+        known = {id(parameter) for parameter in critics}
+        others = [one for group in all_parameters(self.model) for one in group.parameters if id(one) not in known]
+        return [ParameterGroup(others), ParameterGroup(critics, lr_scale=self.config.critic_lr)]
 
     def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Plan summaries [B, P] of canonical lines in the wordings that `spoken` chooses; `hidden` rows know no plan."""
@@ -145,7 +160,7 @@ class StemTask:
         logged = {"naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
         if step < config.denoise_from:
             return total, logged
-        extra, more = self._denoising(target, guide, plan, rng)
+        extra, more = self._denoising(step, target, guide, plan, rng)
         return total + extra, logged | more
 
     def _naming(self, rng: np.random.Generator) -> Tensor:
@@ -155,9 +170,10 @@ class StemTask:
         named = self.model.reader.name_action(self.model.read(states.to(device), valid.to(device)))
         return F.mse_loss(named.float(), wanted.to(device))
 
-    def _denoising(self, target: Tensor, guide: Guide, plan: Tensor, rng: torch.Generator
+    def _denoising(self, step: int, target: Tensor, guide: Guide, plan: Tensor, rng: torch.Generator
                    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Flow matching behind a motion that learns nothing from it, and the perceptual error of the clean estimate."""
+        """Flow matching behind a motion that learns nothing from it, the perceptual error of the clean
+        estimate, and what the critic says of it."""
         config, size = self.config, len(target)
         time = flow.sample_times((size,), rng, target.device, shift=config.time_shift,
                                  at_start=config.from_noise)
@@ -165,12 +181,16 @@ class StemTask:
         still = Guide(guide.warped.detach(), guide.trust.detach(), guide.motion)
         clean = self.model.finish(self.model.draft(noisy, time, still, plan), None)
         velocity = flow.velocity_loss(clean, target, time).mean()
-        logged = {"velocity": velocity.detach()}
-        if self.lpips is None:
-            return velocity, logged
-        frame = torch.randint(0, 4, (size,), generator=rng).to(target.device)
-        perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
-        return velocity + config.perceptual_weight * perceptual, logged | {"perceptual": perceptual.detach()}
+        total, logged = velocity, {"velocity": velocity.detach()}
+        if self.lpips is not None:
+            frame = torch.randint(0, 4, (size,), generator=rng).to(target.device)
+            perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
+            total, logged = total + config.perceptual_weight * perceptual, logged | {"perceptual": perceptual.detach()}
+        if self.critic is not None and step >= config.adversarial_from:
+            of_model, of_critic = adversarial_losses(self.critic, clean, target, (still.warped, still.trust))
+            total = total + config.adversarial_weight * of_model + of_critic
+            logged |= {"fooled": -of_model.detach(), "critic": of_critic.detach()}
+        return total, logged
 
     def _held_latents(self, index: np.ndarray) -> Tensor:
         return self.held_out.latents(index).to(next(self.model.parameters()).device)
