@@ -127,7 +127,7 @@ const CHANGES = {
       connected: "live",
     };
     if (fresh) return { ...next, selected: null, frame: m.path.length ? 0 : -1, playing: false, follow: true, compare: null };
-    return { ...next, ...inRange(state, m.path, m.project) };
+    return { ...next, ...inRange(state, m.path, m.project, m.planned) };
   },
   token(state, m) {
     const old = formingAt(state, m);
@@ -158,7 +158,7 @@ const CHANGES = {
       undo: m.undo,
       redo: m.redo,
       compare: m.takes.some((take) => take.id === state.compare) ? state.compare : null,
-      ...inRange(state, path, state.project),
+      ...inRange(state, path, state.project, m.planned),
     };
   },
   job: (state, m) => ({ job: m.job }),
@@ -170,12 +170,13 @@ const CHANGES = {
   },
 };
 
-/** The playhead and the choice, kept inside a path that may have become shorter. */
-function inRange(state, path, project) {
+/** Playhead and choice where they were, as far as the clip still goes; a chunk with a planned line can stay chosen. */
+function inRange(state, path, project, planned) {
   const frames = path.length * (project?.chunk_frames || 4);
+  const last = Math.max(path.length, ...Object.keys(planned || {}).map(Number));
   return {
     frame: Math.min(state.frame, frames - 1),
-    selected: state.selected == null ? null : Math.min(state.selected, path.length),
+    selected: state.selected == null ? null : Math.min(state.selected, last),
   };
 }
 
