@@ -59,6 +59,7 @@ export function makeCommands(store) {
       location.hash = `p=${encodeURIComponent(id)}`;
     },
     send: () => false, // socket.js puts the real one here
+    settle: async () => {}, // inspector.js puts the real one here: a line that is typed for what comes next is on its way first
   };
   for (const name of PROJECT_COMMANDS) {
     commands[name] = async (body = {}, project = null) => {

@@ -21,6 +21,7 @@ export function mountInspector(root, { store, commands }) {
   const view = build();
   let shown = null; // the target (see target.js) that the box shows
   let composing = false; // an input method is in the middle of a character
+  let sending = null;
 
   const state = () => store.state;
   const text = () => view.box.value.replace(/[\r\n]+/g, " ");
@@ -74,7 +75,15 @@ export function mountInspector(root, { store, commands }) {
     return line.trim() || !shown.chunk ? "" : `The line is empty. Write what happens next, like "${EXAMPLE}", or "stand".`;
   }
 
-  async function send(work) {
+  /** Send once: a second click while the answer is on its way is the same wish. */
+  function send(work) {
+    sending ??= sendNow(work).finally(() => {
+      sending = null;
+    });
+    return sending;
+  }
+
+  async function sendNow(work) {
     const { key } = shown;
     const line = text();
     const message = objection(line);
@@ -99,11 +108,11 @@ export function mountInspector(root, { store, commands }) {
 
   function apply() {
     const now = shown;
-    if (!now) return;
+    if (!now) return null;
     if (now.chunk) {
-      send((line) => commands.regenerate({ chunk: now.chunk.id, line, hold: heldChunks() }).then(tip.done));
+      return send((line) => commands.regenerate({ chunk: now.chunk.id, line, hold: heldChunks() }).then(tip.done));
     } else {
-      send((line) =>
+      return send((line) =>
         commands.plan({
           lines: Object.fromEntries(Array.from({ length: heldChunks() }, (_, i) => [now.index + i, line || null])),
         }),
@@ -178,17 +187,11 @@ export function mountInspector(root, { store, commands }) {
     // a line for the next chunk counts once its writer turns to something else, such as Generate; another window is nothing else
     const leaves = event.target === view.box && !view.node.contains(event.relatedTarget);
     const { key } = shown || {};
-    if (leaves)
-      setTimeout(
-        () =>
-          document.activeElement !== view.box &&
-          shown?.key === key &&
-          !shown.chunk &&
-          drafts.has(key) &&
-          !objection(text()) &&
-          apply(),
-      );
+    if (leaves) setTimeout(() => document.activeElement !== view.box && shown?.key === key && commands.settle());
   });
+  commands.settle = async () => {
+    if (shown && !shown.chunk && drafts.has(shown.key) && !objection(text())) await apply();
+  };
   view.primary.addEventListener("click", apply);
   view.retry.addEventListener("click", retry);
   view.suggest.addEventListener("click", () => shown && suggestions.load());

@@ -19,6 +19,11 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     seek(store, store.state.frame + step);
   };
   const press = (name) => find(root, "button", name)?.click();
+  const pressInInspector = (name) => {
+    store.set({ panel: "inspector" }); // its buttons are there only while it is shown
+    store.flush();
+    press(name);
+  };
   const plain = {
     " ": () => togglePlay(store),
     k: () => togglePlay(store),
@@ -33,7 +38,7 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     c: () => press("Continue"),
     e: () => editLine(store, root),
     Enter: () => editLine(store, root),
-    t: () => press("Another try"),
+    t: () => pressInInspector("Another try"),
     d: () => press("Drive"),
     l: () => press("Loop"),
     Escape: () => store.set({ compare: null }),
@@ -50,7 +55,7 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     const typing = isTyping(event.target);
     if (chord && event.key === "Enter" && !event.altKey) {
       event.preventDefault();
-      press("Regenerate from here");
+      pressInInspector("Regenerate from here");
     } else if (chord && !event.altKey && event.key.toLowerCase() === "z" && !typing) {
       event.preventDefault();
       attempt(event.shiftKey ? commands.redo() : commands.undo());

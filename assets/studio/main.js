@@ -18,6 +18,7 @@ import { mountToasts, toast } from "./toast.js";
 import { mountControls, mountTransport } from "./transport.js";
 
 const SHEETS = ["tokens", "layout", "stage", "timeline", "panels", "dialogs"];
+const PROJECT = /^[0-9a-f]{16}$/;
 const LAST = "tv2tv.project"; // the project this browser had open
 const RETRY = 2000; // ms between attempts to reach a server that is away while the page opens
 
@@ -147,8 +148,15 @@ function announcer(store) {
   const node = el("div", { class: "sr", role: "status", "aria-live": "polite" });
   let job = null;
   let told = 0;
-  store.on(["job", "path"], (state) => {
+  let project = null;
+  store.on(["job", "path", "project"], (state) => {
     const made = state.path.length;
+    if (state.project?.id !== project) {
+      project = state.project?.id; // what was said was about another project
+      job = state.job.state;
+      told = made;
+      setText(node, "");
+    }
     if (state.job.state !== job) {
       if (job !== null || state.job.state !== "idle") setText(node, spoken(state, job));
       job = state.job.state;
@@ -260,7 +268,8 @@ function hasten(state, id) {
 }
 
 function fromAddress() {
-  return new URLSearchParams(location.hash.slice(1)).get("p");
+  const id = new URLSearchParams(location.hash.slice(1)).get("p");
+  return id && (PROJECT.test(id) ? id : "0".repeat(16)); // what cannot be an id is a project that is not there
 }
 
 function remembered() {

@@ -121,7 +121,17 @@ export function mountControls(root, { store, commands }) {
   amount.addEventListener("keydown", (event) => {
     if (event.key === "Enter") generate.click();
   });
-  const generate = button("Generate", () => startGenerate(store, commands, amount), { class: "primary" });
+  let asking = false; // a double click is one wish
+  const generate = button(
+    "Generate",
+    async () => {
+      if (asking) return;
+      asking = true;
+      await startGenerate(commands, amount);
+      asking = false;
+    },
+    { class: "primary" },
+  );
   const pause = button("Pause", () => attempt(commands.pause()), {});
   const go = button("Continue", () => attempt(commands.continue()), {});
   const stop = button("Stop", () => attempt(commands.stop()), {});
@@ -179,7 +189,7 @@ export function mountControls(root, { store, commands }) {
   return more;
 }
 
-function startGenerate(store, commands, amount) {
+function startGenerate(commands, amount) {
   const seconds = Number(amount.value.replace(",", "."));
   const { min, max } = amount;
   if (!Number.isFinite(seconds) || seconds < Number(min) || seconds > Number(max)) {
@@ -187,7 +197,7 @@ function startGenerate(store, commands, amount) {
     const given = amount.value ? `"${amount.value}"` : "nothing";
     return attempt(Promise.reject(new Error(`Seconds to generate: ${given} was given; ${min} to ${max} are possible.`)));
   }
-  return attempt(commands.generate({ seconds }));
+  return attempt(commands.settle().then(() => commands.generate({ seconds })));
 }
 
 /** One line on how the job stands. */
