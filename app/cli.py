@@ -18,7 +18,7 @@ from tv2tv_core.settings import SETTINGS
 
 PROGRAM = "launch.py"
 ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # nothing is ever fetched while a verb runs
+    "HF_HUB_OFFLINE": "1",  # nothing is ever fetched while a verb runs; `fetch` alone lifts this
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_TEMP_DIR": str(Path(__file__).resolve().parent.parent / ".cache" / "gradio"),
@@ -81,7 +81,7 @@ def _parser() -> Parser:
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser, required=True)
-    for add in (_studio, _generate, _record, _train, _evaluate, _bench):
+    for add in (_studio, _generate, _record, _train, _evaluate, _bench, _fetch):
         add(verbs)
     return parser
 
@@ -122,6 +122,8 @@ def _generate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="what this clip is: map, style, mood")
     parser.add_argument("--plan", metavar="FILE", help="one plan line per chunk; the model writes the empty ones")
     parser.add_argument("--out", metavar="FILE.mp4", default="clip.mp4", help="where to write (default: %(default)s)")
+    parser.add_argument("--fps-factor", metavar="N", default="1", help="times as many frames a second: 1, 2 or 4")
+    parser.add_argument("--sharpen", metavar="N", default="1", help="a network draws 1, 2 or 4 times the pixels")
     for row in SETTINGS:
         flag = "--" + row.name.replace("_", "-")
         parser.add_argument(flag, metavar="N", help=f"{row.help}; {row.allowed}")
@@ -136,7 +138,8 @@ def _record(verbs: argparse._SubParsersAction) -> None:
 
 def _train(verbs: argparse._SubParsersAction) -> None:
     parser = _verb(verbs, "train", "train a stage on recordings, going on from its last checkpoint; or export weights")
-    parser.add_argument("stage", choices=("codec", "stem", "tv2tv", "export"), help="what to train, or `export`")
+    stages = ("codec", "stem", "tv2tv", "smooth", "sharpen", "export")
+    parser.add_argument("stage", choices=stages, help="what to train (smooth, sharpen: on --data runs/pairs), or `export`")
     parser.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/STAGE)")
     parser.add_argument("--data", metavar="DIR", default="runs/arena", help="recordings (default: %(default)s)")
     parser.add_argument("--steps", metavar="N", help="stop after this many steps in all")
@@ -154,7 +157,9 @@ def _evaluate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--preset", metavar="NAME", help="a preset, or a .yaml file (default: embedded)")
     parser.add_argument("--data", metavar="DIR", default="runs/arena", help="recordings (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default="runs/report", help="where to write (default: %(default)s)")
-    parser.add_argument("--count", metavar="N", default="64", help="predictions per split (default: %(default)s)")
+    words = "windows of prediction per split; everything else in proportion (default: %(default)s)"
+    parser.add_argument("--count", metavar="N", default="64", help=words)
+    parser.add_argument("--delivery", action="store_true", help="measure Smooth and Sharpen on runs/pairs instead")
     parser.add_argument("--quick", action="store_true", help="a first look of a few minutes; --count is not used")
 
 
@@ -172,6 +177,12 @@ def _terminated(_signal: int, _frame: object) -> NoReturn:
 def project_root() -> Path:
     """The folder of the checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+def _fetch(verbs: argparse._SubParsersAction) -> None:
+    parser = _verb(verbs, "fetch", "download the weights of a preset, after asking; a broken-off download goes on")
+    parser.add_argument("name", metavar="PRESET", help="a preset, or a .yaml file: see docs/presets.md")
+    parser.add_argument("--yes", action="store_true", help="agree to size and licence without being asked")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def _generate(chosen: argparse.Namespace) -> int:
     given = {row.name: getattr(chosen, row.name) for row in SETTINGS}
     resolve(given)  # a mistyped number is told before anything heavy is imported
     preset = _preset(chosen.preset)
+    factor, sharpen = whole_number("--fps-factor", chosen.fps_factor, 1, 4), whole_number("--sharpen", chosen.sharpen, 1, 4)
     from tv2tv_core.media.clip import ClipRequest, make_clip
+    from tv2tv_core.media.delivery import Delivery
 
     request = ClipRequest(
         preset=preset,
@@ -66,6 +68,7 @@ def _generate(chosen: argparse.Namespace) -> int:
         prompt=chosen.prompt,
         plan=None if chosen.plan is None else Path(chosen.plan),
         settings=given,
+        delivery=Delivery(factor, sharpen),
     )
     made = make_clip(request, ClipProgress(sys.stderr), load=_backend)
     print(f"{made.out}: {made.frames} frames, {made.seconds:.2f} s; plan lines and chunks in order in {made.json_path}")
@@ -115,12 +118,22 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _evaluate(chosen: argparse.Namespace) -> int:
     count = whole_number("--count", chosen.count, 1, 1_000_000)
+    if chosen.delivery:
+        return _evaluate_delivery(chosen, count)
     preset = _preset(chosen.preset)
     from tv2tv_core.evaluate.report import Extent, evaluate
 
     extent = Extent.quick() if chosen.quick else Extent.full(count)
     evaluate(preset, Path(chosen.data), Path(chosen.out), extent, load=_backend)
-    print(f"The report is {Path(chosen.out) / 'report.md'}")
+    print(f"The report is {Path(chosen.out) / 'report.html'}")
+    return 0
+
+
+def _evaluate_delivery(chosen: argparse.Namespace, count: int) -> int:
+    from tv2tv_core.evaluate.delivery import evaluate_delivery
+
+    pairs = "runs/pairs" if chosen.data == "runs/arena" else chosen.data
+    print(evaluate_delivery(Path(pairs), Path(chosen.out), 8 if chosen.quick else count))
     return 0
 
 
@@ -138,6 +151,22 @@ def _bench(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch(chosen: argparse.Namespace) -> int:
+    preset = _preset(chosen.name)
+    from tv2tv_core.engine.pretrained.fetch import HuggingFaceHub, fetch
+
+    def ask(question: str) -> bool:
+        if chosen.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError(f"{question} Nobody can answer here: give --yes to agree.")
+        return input(f"{question} [y/N] ").strip().casefold() in ("y", "yes")
+
+    done = fetch(preset, ask, lambda words: print(words, file=sys.stderr), HuggingFaceHub())
+    print(f"Start it with `python3 launch.py studio --preset {preset.name}`" if done else "Nothing was downloaded.")
+    return 0
+
+
 def _preset(name: str | None) -> Preset:
     """The preset called `name`, None for the default one."""
     return presets.load(presets.DEFAULT if name is None else name)
@@ -145,7 +174,12 @@ def _preset(name: str | None) -> Preset:
 
 def _backend(preset: Preset) -> Backend:
     """The preset's backend. Missing or altered weights are told before the seconds that importing the model takes."""
-    presets.verify_weights(preset)
+    if preset.recipe is None:
+        presets.verify_weights(preset)
+    else:
+        from tv2tv_core.engine.pretrained.weights import require
+
+        require(preset)
     from tv2tv_core.engine.load import load_backend
 
     return load_backend(preset)
@@ -169,4 +203,5 @@ VERBS: dict[str, Verb] = {
     "train": _train,
     "evaluate": _evaluate,
     "bench": _bench,
+    "fetch": _fetch,
 }

@@ -192,7 +192,10 @@ class Device:
             self._release()
 
     def warm(self, preset: Preset) -> None:
-        """Load a preset's model in the background, so that the first Generate need not wait for it."""
+        """Load a small preset's model in the background, so that the first Generate need not wait for it.
+
+        One of many gigabytes waits until it is really asked for.
+        """
 
         def load() -> None:
             try:
@@ -201,7 +204,7 @@ class Device:
             except Exception as error:
                 log.info("not warmed up: %s", error)  # Generate will meet the same error and tell the person
 
-        if not self.loaded:
+        if not self.loaded and preset.recipe is None:
             threading.Thread(target=load, name="warm", daemon=True).start()
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -254,7 +257,7 @@ class Device:
             self._users += 1
         with self._loading:
             if self._weights != preset.weights or self._backend is None:
-                self._backend = self._weights = None
+                self._let_go()
                 self._backend = self.engines.load(preset)
                 self._weights = preset.weights
             return self._backend
@@ -272,5 +275,12 @@ class Device:
         left = self._used + self.idle_unload_s - time.monotonic()
         if left > 0:
             return left
-        self._backend = self._weights = None
+        self._let_go()
         return None
+
+    def _let_go(self) -> None:
+        """Drop the model; a backend that holds a device's memory beside Python's gives it back itself."""
+        backend, self._backend, self._weights = self._backend, None, None
+        close = getattr(backend, "close", None)
+        if close is not None:
+            close()

@@ -28,6 +28,7 @@ from app.sessions import Session
 from app.uploads import take_in
 from tv2tv_core import presets
 from tv2tv_core.data.starts import list_starts, load_start
+from tv2tv_core.engine.pretrained.fit import runnable
 from tv2tv_core.errors import InputError, StorageError, TV2TVError
 from tv2tv_core.settings import SETTINGS, shorten
 
@@ -175,7 +176,7 @@ def _socket(router: APIRouter, studio: Studio) -> None:
             return
         subscriber = Subscriber()
         await run_in_threadpool(session.attach, subscriber)
-        studio.device.warm(session.preset)
+        await run_in_threadpool(_warm, studio.device, session)
         listening = asyncio.create_task(_listen(socket, session))
         try:
             while (text := await _next(subscriber, listening)) is not None:
@@ -187,6 +188,14 @@ def _socket(router: APIRouter, studio: Studio) -> None:
         finally:
             studio.hub.detach(project, subscriber)
             listening.cancel()
+
+
+def _warm(device: Device, session: Session) -> None:
+    """Load the model of a project that is being looked at, where this copy of the studio has it."""
+    try:
+        device.warm(session.preset)
+    except InputError as error:
+        session.notice("warning", str(error))
 
 
 async def _next(subscriber: Subscriber, listening: asyncio.Task[None]) -> str | None:
@@ -341,9 +350,11 @@ def _only(body: Body, known: set[str]) -> None:
 
 
 def _preset(name: str) -> dict[str, object]:
+    """A preset, whether this machine can run it, and if not (or not yet), why."""
     preset = presets.load(name)
+    fits, why = runnable(preset)
     return {"name": name, "title": preset.title, "needs": dict(preset.needs), "licence": preset.licence,
-            "settings": dict(preset.settings)}  # fmt: skip
+            "settings": dict(preset.settings), "fits": fits, "why": why, "source": preset.source}  # fmt: skip
 
 
 def _setting(row: object) -> dict[str, object]:

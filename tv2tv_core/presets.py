@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tv2tv_core.errors import InputError, WeightsError
+from tv2tv_core.recipe import Recipe, read_recipe
 from tv2tv_core.settings import Number, shorten, validate
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets"
 DEFAULT = "embedded"
 SUMS = "SHA256SUMS"  # beside shipped weights: the format of `sha256sum`, so that anyone can check without this code
 LARGEST_PRESET = 64 * 1024  # bytes
-_KEYS = {"title", "weights", "settings", "needs", "licence"}
+_KEYS = {"title", "weights", "renderer", "planner", "settings", "needs", "licence", "source"}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A model with its defaults. `settings` holds validated overrides; `needs` is free data such as memory_gb."""
+    """A model with its defaults. `settings` holds validated overrides; `needs` is free data such as memory_gb.
+
+    A native model is one file, `weights`. Pretrained models are in `recipe`; `weights` is then the preset's own file,
+    which stands for them wherever two presets are compared. `source` is where the weights are published.
+    """
 
     name: str
     title: str
@@ -27,15 +32,17 @@ class Preset:
     settings: Mapping[str, Number] = field(default_factory=dict)
     needs: Mapping[str, Number | str] = field(default_factory=dict)
     licence: str = ""
+    recipe: Recipe | None = None
+    source: str = ""
 
 
-def names(folder: Path = PRESETS) -> list[str]:
-    """The names of the presets in `folder`, the default one first."""
-    found = sorted(path.stem for path in folder.glob("*.yaml"))
+def names(folder: Path | None = None) -> list[str]:
+    """The names of the presets in `folder` (None: those that ship), the default one first."""
+    found = sorted(path.stem for path in (folder or PRESETS).glob("*.yaml"))
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
-def load(name: str = DEFAULT, folder: Path = PRESETS) -> Preset:
+def load(name: str = DEFAULT, folder: Path | None = None) -> Preset:
     """The preset called `name` in `folder`, or in the YAML file `name` when it ends in .yaml.
 
     Paths inside a preset are relative to its file. Raises InputError for an unknown name (it lists the known ones) and
@@ -45,7 +52,7 @@ def load(name: str = DEFAULT, folder: Path = PRESETS) -> Preset:
     own_file = name.endswith((".yaml", ".yml"))
     if not own_file and name not in known:
         raise InputError(f"Unknown preset {shorten(name)}. Presets are: {', '.join(known)}; or give a .yaml file.")
-    path = Path(name) if own_file else folder / f"{name}.yaml"
+    path = Path(name) if own_file else (folder or PRESETS) / f"{name}.yaml"
     return _preset(path, _read(path))
 
 
@@ -63,8 +70,11 @@ def shipped(name: str) -> Preset:
 def verify_weights(preset: Preset) -> str:
     """The sha256 (hex) of the preset's weights, checked against the sums file beside them where that lists them.
 
-    Raises WeightsError when the file is missing, unreadable or not what was shipped.
+    Raises WeightsError when the file is missing, unreadable or not what was shipped. Pretrained weights are checked
+    when they are fetched; here they only have a name.
     """
+    if preset.recipe is not None:
+        return preset.recipe.identity
     path = preset.weights
     try:
         with path.open("rb") as stream:
@@ -118,8 +128,11 @@ def _preset(path: Path, data: dict[str, object]) -> Preset:
     if unknown:
         raise InputError(f"{path} has the unknown key {shorten(unknown[0])}. Keys are: {', '.join(sorted(_KEYS))}.")
     weights, settings, needs = data.get("weights"), data.get("settings") or {}, data.get("needs") or {}
-    if not isinstance(weights, str) or not weights:
+    recipe = None if data.get("renderer") is None else read_recipe(path, data["renderer"], data.get("planner"))
+    if recipe is None and (not isinstance(weights, str) or not weights):
         raise InputError(f"{path} names no weights. Add a line `weights: FILE.safetensors`.")
+    if recipe is not None and weights is not None:
+        raise InputError(f"{path} names both `weights` (a native model) and a `renderer` (pretrained ones): keep one.")
     if not isinstance(settings, dict) or not isinstance(needs, dict):
         raise InputError(f"{path}: `settings` and `needs` hold `key: value` lines, see presets/embedded.yaml.")
     try:
@@ -129,8 +142,10 @@ def _preset(path: Path, data: dict[str, object]) -> Preset:
     return Preset(
         name=path.stem,
         title=str(data.get("title") or path.stem),
-        weights=(path.resolve().parent / weights).resolve(),
+        weights=path.resolve() if recipe else (path.resolve().parent / str(weights)).resolve(),
         settings=checked,
         needs={str(key): value for key, value in needs.items() if isinstance(value, int | float | str)},
         licence=str(data.get("licence") or ""),
+        recipe=recipe,
+        source=str(data.get("source") or ""),
     )

@@ -171,10 +171,17 @@ function fill(form, home, choose) {
     const now = preset(form.preset.value);
     setText(
       form.presetHelp,
-      now ? [needs(now.needs), now.licence && `Licence: ${now.licence}`].filter(Boolean).join(" · ") : "",
+      now ? [now.why, needs(now.needs), now.licence && `Licence: ${now.licence}`].filter(Boolean).join(" · ") : "",
     );
   };
-  form.preset.replaceChildren(...home.presets.map((each) => el("option", { value: each.name, text: each.title || each.name })));
+  form.preset.replaceChildren(
+    ...home.presets.map((each) =>
+      el("option", {
+        value: each.name,
+        text: `${each.title || each.name}${each.fits === false ? " (not on this machine)" : ""}`,
+      }),
+    ),
+  );
   form.preset.value = home.default_preset;
   form.preset.addEventListener("change", tell);
   setAttr(form.presetField, "hidden", home.presets.length < 2);

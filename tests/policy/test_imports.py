@@ -10,13 +10,16 @@ import pytest
 
 from tests.policy.source import ROOT, Source, imports, product
 
-HEAVY = {"torch", "transformers", "gradio", "fastapi", "cv2", "av", "vizdoom", "scipy", "omegaconf", "PIL"}
+HEAVY = {"torch", "transformers", "diffusers", "huggingface_hub", "gradio", "fastapi", "cv2", "av", "vizdoom", "scipy",
+         "omegaconf", "PIL"}  # fmt: skip
 LIGHT = (
     "app.cli",
     "app.commands",
     "app.present",
     "tv2tv_core.engine.backend",
     "tv2tv_core.engine.events",
+    "tv2tv_core.engine.pretrained.fetch",
+    "tv2tv_core.engine.pretrained.fit",
     "tv2tv_core.errors",
     "tv2tv_core.plan",
     "tv2tv_core.presets",
@@ -47,7 +50,7 @@ def test_the_library_knows_neither_application_nor_interface():
 
 
 def test_the_application_never_imports_a_tensor_library():
-    wrong = {"torch", "transformers", "safetensors", "launch", "tests"}
+    wrong = {"torch", "transformers", "diffusers", "safetensors", "launch", "tests"}
     found = {source.name: tops(source) & wrong for source in product() if source.name.startswith("app/")}
     assert found
     assert {name: bad for name, bad in found.items() if bad} == {}
@@ -63,6 +66,12 @@ def test_a_command_is_checked_before_anything_is_installed():
     """The launcher parses with app.cli on a bare Python: -S takes the installed packages away."""
     loaded = loaded_by("import app.cli; app.cli.parse(['generate', '--seconds', '1'])", "-S")
     assert loaded <= set(sys.stdlib_module_names) | {"app", "tv2tv_core", "__main__"}
+
+
+def test_the_pipelines_library_stays_behind_its_adapters():
+    """Importing it takes seconds, which only who chose such a preset shall wait for."""
+    found = [source.name for source in product() if "diffusers" in tops(source)]
+    assert found and all(name.startswith("tv2tv_core/engine/pretrained/") for name in found)
 
 
 @pytest.mark.parametrize("module", LIGHT)

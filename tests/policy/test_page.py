@@ -10,7 +10,9 @@ PAGE = ROOT / "assets" / "studio"
 FILE_LINES = 400
 LINE_LENGTH = 140
 DRAWING = re.compile(r"\"=?[Mm]\d[\d\sA-Za-z.,-]+\"")  # the path of an icon
-UNSAFE = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|\beval\(|new Function|srcdoc")
+UNSAFE = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|\beval\(|new Function|srcdoc"
+)
 OUTSIDE = re.compile(r"(?:https?:)?//[a-z0-9-]+\.[a-z]|@import|@font-face")
 SVG = "http://www.w3.org/2000/svg"  # a name, not an address
 

@@ -85,7 +85,12 @@ def control(action: Action) -> list[float]:
 
 def shrink(screen: np.ndarray) -> np.ndarray:
     """uint8 [400,640,3] as rendered -> uint8 [96,160,3]: crop, brighten (gamma), average 4x4 pixels."""
-    return cv2.resize(_LUT[screen[CROP_ROWS]], FRAME_SIZE, interpolation=cv2.INTER_AREA)
+    return cv2.resize(brightened(screen), FRAME_SIZE, interpolation=cv2.INTER_AREA)
+
+
+def brightened(screen: np.ndarray) -> np.ndarray:
+    """uint8 [400,640,3] as rendered -> uint8 [384,640,3]: crop and gamma, full size; what `shrink` averages."""
+    return _LUT[screen[CROP_ROWS]]
 
 
 def check_map(map_name: str) -> str:

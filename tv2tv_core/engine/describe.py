@@ -9,6 +9,7 @@ from fractions import Fraction
 from tv2tv_core.engine.backend import BackendSpec
 from tv2tv_core.errors import WeightsError
 from tv2tv_core.presets import Preset, verify_weights
+from tv2tv_core.recipe import Recipe
 
 FPS = Fraction(35, 2)
 PIXELS = 2
@@ -18,8 +19,13 @@ _MAX_HEADER = 16 * 2**20
 
 
 def describe(preset: Preset) -> BackendSpec:
-    """The spec that `load_backend(preset)` will have, in milliseconds. Raises WeightsError like loading would."""
+    """The spec that `load_backend(preset)` will have, in milliseconds. Raises WeightsError for a damaged weight file.
+
+    Pretrained models need not even be there.
+    """
     digest = verify_weights(preset)
+    if preset.recipe is not None:
+        return recipe_spec(preset.name, preset.recipe)
     try:
         with preset.weights.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
@@ -41,3 +47,16 @@ def describe(preset: Preset) -> BackendSpec:
         raise WeightsError(
             f"{preset.weights} is not a readable weight file ({type(error).__name__}: {error}); restore or re-export it"
         ) from error
+
+
+def recipe_spec(name: str, recipe: Recipe) -> BackendSpec:
+    """The spec of pretrained models, which follows from the recipe alone."""
+    return BackendSpec(
+        name=name,
+        chunk_frames=recipe.chunk_frames,
+        fps=recipe.fps,
+        width=recipe.width,
+        height=recipe.height,
+        context=-(-recipe.history_frames // recipe.chunk_frames),
+        model_hash=recipe.identity,
+    )

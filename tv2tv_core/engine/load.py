@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tv2tv_core.engine.backend import Backend
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import WeightsError
 from tv2tv_core.model.checkpoint import CODEC, load_weights
@@ -19,8 +20,12 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_backend(preset: Preset, device: torch.device | None = None) -> NativeBackend:
-    """Build the native backend of a preset. Raises WeightsError for missing, altered or ill-fitting weights."""
+def load_backend(preset: Preset, device: torch.device | None = None) -> Backend:
+    """Build the backend of a preset. Raises WeightsError for missing, altered or ill-fitting weights."""
+    if preset.recipe is not None:
+        from tv2tv_core.engine.pretrained.load import load_pretrained  # its library takes seconds to import
+
+        return load_pretrained(preset, device)
     digest = verify_weights(preset)
     tensors, config = load_weights(preset.weights)
     if "model" not in config or "codec" not in config:

@@ -19,6 +19,7 @@ from tv2tv_core.engine.generate import GenerateRequest, check_line, generate
 from tv2tv_core.errors import Cancelled, InputError, TV2TVError
 from tv2tv_core.media.atomic import atomic_file, check_writable, shown
 from tv2tv_core.media.captions import plain
+from tv2tv_core.media.delivery import Delivery, deliver, shipped
 from tv2tv_core.media.images import IMAGE_SUFFIXES, check_file, fit_frame, load_image
 from tv2tv_core.media.start_frames import pack_start
 from tv2tv_core.media.video import VIDEO_SUFFIXES, read_frames, write_mp4
@@ -44,7 +45,8 @@ class ClipRequest:
     `start`: the name of a start frame that ships, an image (repeated), a video (its last frames), or None for the first
     name. `prompt`: what the clip is; None takes the start's own. `plan`: a text file or lines, one per chunk; the model
     writes empty lines and those after the last. `settings`: overrides of the preset by name (`seconds`, `seed`,
-    `steps` …), None or absent = not given; without `seconds` the clip is as long as its plan, or 4 s.
+    `steps` …), None or absent = not given; without `seconds` the clip is as long as its plan, or 4 s. `delivery`: the
+    stages that the generated frames go through on their way into the MP4.
     """
 
     preset: Preset
@@ -53,11 +55,12 @@ class ClipRequest:
     prompt: str | None = None
     plan: Path | Sequence[str] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 @dataclass(frozen=True, eq=False)
 class ClipResult:
-    """What was made: both files, generated frames, length in seconds, and the whole history with the start chunk."""
+    """What was made: both files, frames in the MP4, its seconds, and the whole history with the start chunk."""
 
     out: Path
     json_path: Path
@@ -100,6 +103,8 @@ def make_clip(
     `load` replaces the loading of the preset's backend.
     """
     checked = _check(request)
+    if not request.delivery.plain:
+        shipped()  # missing weights are told now, not after the clip
     backend = (load or _load)(request.preset)
     spec = backend.spec
     chunks = chunk_count(checked.seconds, spec.fps, spec.chunk_frames)
@@ -274,7 +279,8 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
     chunks: list[ChunkSegment] = [chunk for chunk in history.chunks if chunk.index >= 0]
     frames = sum(len(chunk.frames) for chunk in chunks)
     out, json_path = request.out, request.out.with_suffix(".json")
-    seconds = float(frames / spec.fps)
+    delivery = request.delivery
+    fps, seconds = spec.fps * delivery.fps_factor, float(frames / spec.fps)
     document: dict[str, object] = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -294,8 +300,11 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
     # A clip from own footage can be restored only when the footage comes along.
     if pictures := pack_start(checked.start.name, history.chunks[0].frames):
         document["start_frames"] = pictures
+    if not delivery.plain:
+        document["delivery"] = delivery.record(frames, spec.fps, (spec.width, spec.height))
+    pictures = deliver((frame for chunk in chunks for frame in chunk.frames), delivery, spec.fps)
     metadata = {"title": checked.prompt, "comment": json.dumps(document, ensure_ascii=False)}
     with atomic_file(json_path) as temporary:
         temporary.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        write_mp4(out, (chunk.frames for chunk in chunks), spec.fps, metadata, SCALE)
-    return ClipResult(out, json_path, frames, seconds, history)
+        written = write_mp4(out, (picture[None] for picture in pictures), fps, metadata, SCALE // delivery.sharpen)
+    return ClipResult(out, json_path, written, float(written / fps), history)

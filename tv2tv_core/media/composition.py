@@ -32,11 +32,17 @@ def pictures(view: ClipView, scale: int) -> Iterator[np.ndarray]:
 
 def captioned(view: ClipView, scale: int) -> Iterator[np.ndarray]:
     """Every frame with the plan line in force drawn into it."""
-    frames = FrameReader(view)
     size = (view.width * scale, view.height * scale)
-    layers = [_moving(lambda number: enlarge(frames[number], scale), view.frames, view.fps)]
-    layers.append(_caption_layer(cues(view), size, view.frames, view.fps))
-    return _composed(layers, size, view.frames, view.fps)
+    return lettered(pictures(view, scale), cues(view), size, view.frames, view.fps)
+
+
+def lettered(
+    pictures: Iterator[np.ndarray], shown: Sequence[Cue], size: tuple[int, int], count: int, fps: Fraction
+) -> Iterator[np.ndarray]:
+    """`count` pictures of `size` (W, H) with the captions drawn into them; one picture is in memory at a time."""
+    held = _Forward(pictures)
+    layers = [_moving(held.picture, count, fps), _caption_layer(shown, size, count, fps)]
+    return _composed(layers, size, count, fps)
 
 
 def side_by_side(left: ClipView, right: ClipView, scale: int, captions: bool) -> Iterator[np.ndarray]:
@@ -58,6 +64,21 @@ def side_by_side(left: ClipView, right: ClipView, scale: int, captions: bool) ->
             layer = _caption_layer(cues(view), (width, height), count, view.fps)
             layers.append(layer.with_position((at, band)))
     return _composed(layers, size, count, left.fps)
+
+
+class _Forward:
+    """A stream of pictures, by number, for a reader that never goes back."""
+
+    def __init__(self, pictures: Iterator[np.ndarray]) -> None:
+        self._pictures, self._number = pictures, -1
+        self._last: np.ndarray | None = None
+
+    def picture(self, number: int) -> np.ndarray:
+        """Picture `number`: the one asked for last, or a later one."""
+        while self._number < number:
+            self._last = None  # before the next one is made
+            self._last, self._number = next(self._pictures), self._number + 1
+        return self._last
 
 
 def _held(view: ClipView, scale: int) -> Callable[[int], np.ndarray]:

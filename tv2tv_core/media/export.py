@@ -8,6 +8,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,14 +19,16 @@ from PIL import Image
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.atomic import atomic_file
 from tv2tv_core.media.captions import Cue, cues, cues_of_two, plain, to_srt, to_vtt
-from tv2tv_core.media.clip_view import ClipView
-from tv2tv_core.media.composition import captioned, pictures, side_by_side
-from tv2tv_core.media.encode import MP4, WEBM, Extras, write_gif, write_video
+from tv2tv_core.media.clip_view import ClipView, FrameReader
+from tv2tv_core.media.composition import captioned, lettered, pictures, side_by_side
+from tv2tv_core.media.delivery import Delivery, deliver
+from tv2tv_core.media.encode import MP4, WEBM, Extras, enlarge, write_gif, write_video
 from tv2tv_core.media.storyboard import DPI, page_count, pages
 from tv2tv_core.settings import shorten
 
 ExportKind = Literal["mp4", "gif", "webm", "png", "sheet", "srt", "vtt", "side-by-side"]
 Captions = Literal["none", "burned", "soft"]
+DELIVERED = ("mp4", "webm", "gif", "png")
 MAX_SCALE = 8
 MAX_NAME = 60
 """Longest suggested file name in letters, ending included."""
@@ -41,12 +44,16 @@ Check = Callable[[], None]
 class ExportRequest:
     """What to write. `scale` (1 to 8) enlarges frames; captions: drawn into them ("burned") or as a track ("soft").
 
-    Raises InputError for values that are not allowed.
+    `fps_factor` (1, 2, 4): times as many frames a second. `sharpen` (1, 2, 4): so much of `scale` is drawn by a network,
+    the rest is plain enlarging; scale must be a multiple of it. Both are for mp4, webm, gif and png. Raises InputError
+    for values that are not allowed.
     """
 
     kind: ExportKind
     captions: Captions = "none"
     scale: int = 4
+    fps_factor: int = 1
+    sharpen: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (("kind", get_args(ExportKind)), ("captions", get_args(Captions))):
@@ -56,6 +63,15 @@ class ExportRequest:
             raise InputError(f"scale is {shorten(self.scale)}; allowed is a whole number from 1 to {MAX_SCALE}.")
         if self.kind == "gif" and self.captions == "soft":
             raise InputError("A GIF has no caption track: choose burned-in captions or none, or export MP4.")
+        if not self.delivery.plain and self.kind not in DELIVERED:
+            raise InputError(f"Smooth and Sharpen are for {', '.join(DELIVERED)}, not for {self.kind}: leave them off.")
+        if self.scale % self.sharpen:
+            raise InputError(f"scale is {self.scale} and sharpen {self.sharpen}; scale must be a multiple of sharpen.")
+
+    @property
+    def delivery(self) -> Delivery:
+        """The stages that frames go through. Raises InputError."""
+        return Delivery(self.fps_factor, self.sharpen)
 
 
 def export(
@@ -106,52 +122,88 @@ class _Job:
 
     @property
     def total(self) -> int:
-        return max(self.view.frames, self.other.frames if self.other else 0)
+        """Pictures in the file."""
+        if self.other is not None:
+            return max(self.view.frames, self.other.frames)
+        return self.request.delivery.count(self.view.frames)
+
+    @property
+    def fps(self) -> Fraction:
+        """Pictures a second in the file."""
+        return self.view.fps * self.request.fps_factor
+
+    @property
+    def document(self) -> dict[str, object]:
+        """What the file says about itself: the clip's document, and what was done to its frames."""
+        view, delivery = self.view, self.request.delivery
+        if delivery.plain:
+            return view.document
+        return view.document | {"delivery": delivery.record(view.frames, view.fps, (view.width, view.height))}
 
     def frames(self) -> Iterator[np.ndarray]:
         """The pictures of the file."""
-        scale, burned = self.request.scale, self.request.captions == "burned"
+        view, scale, burned = self.view, self.request.scale, self.request.captions == "burned"
         if self.other is not None:
-            return side_by_side(self.view, self.other, scale, burned)
-        return captioned(self.view, scale) if burned else pictures(self.view, scale)
+            return side_by_side(view, self.other, scale, burned)
+        if self.request.delivery.plain:
+            return captioned(view, scale) if burned else pictures(view, scale)
+        made = deliver(FrameReader(view), self.request.delivery, view.fps)
+        large = (enlarge(frame, scale // self.request.sharpen) for frame in made)
+        size = (view.width * scale, view.height * scale)
+        return lettered(large, self._told(), size, self.total, self.fps) if burned else large
 
     def watched(self, first: int = 0, total: int | None = None) -> Iterator[np.ndarray]:
         """The pictures, with `check` before each and the progress after each chunk of them."""
-        total = total or self.total
-        for number, picture in enumerate(self.frames(), 1):
+        return self.told(self.frames(), first, total or self.total, self.total)
+
+    def told(self, pictures: Iterator[np.ndarray], first: int, total: int, count: int) -> Iterator[np.ndarray]:
+        """`count` pictures passed on with `check` and progress: they are number `first` and on of `total`."""
+        for number, picture in enumerate(pictures, 1):
             self.check()
             yield picture
-            if number % self.view.chunk_frames == 0:
+            if number % self.view.chunk_frames == 0 or number == count:
                 self.progress(first + number, total)
 
     def cues(self) -> list[Cue]:
         """The captions of the file when it has a track for them."""
         if self.request.captions != "soft":
             return []
-        return cues(self.view) if self.other is None else cues_of_two(self.view, self.other)
+        return self._told() if self.other is None else cues_of_two(self.view, self.other)
+
+    def _told(self) -> list[Cue]:
+        """The captions on the clock of the file, which ends with the last true frame."""
+        factor, total = self.request.fps_factor, self.total
+        return [Cue(cue.start * factor, min(cue.end * factor, total), cue.text) for cue in cues(self.view)]
 
 
 def _write_video(job: _Job) -> None:
     kind = WEBM if job.request.kind == "webm" else MP4
     if job.view.width * job.request.scale % 2 or job.view.height * job.request.scale % 2:
         raise InputError("Video needs an even number of pixels on both sides: choose an even scale.")
-    tags = {"title": plain(str(job.view.document.get("prompt", job.view.name))), "comment": _json(job.view)}
-    write_video(job.out, kind, job.watched(), job.view.fps, Extras(tags, job.cues()), job.check)
+    tags = {"title": plain(str(job.view.document.get("prompt", job.view.name))), "comment": _json(job.document)}
+    write_video(job.out, kind, job.watched(), job.fps, Extras(tags, job.cues()), job.check)
 
 
 def _write_gif(job: _Job) -> None:
-    passes = iter((0, job.total))
-    write_gif(job.out, lambda: job.watched(next(passes), 2 * job.total), job.view.fps, job.check)
+    plain_frames, total = job.view.frames, job.view.frames + job.total
+
+    def look() -> Iterator[np.ndarray]:
+        # The colours are found in plain frames: the networks hardly change them, and would have to run twice.
+        seen = job.frames() if job.request.delivery.plain else pictures(job.view, 1)
+        return job.told(seen, 0, total, plain_frames)
+
+    passes = iter((look, lambda: job.watched(plain_frames, total)))
+    write_gif(job.out, lambda: next(passes)(), job.fps, job.check)
 
 
 def _write_stills(job: _Job) -> None:
     texts = {
         "plan.txt": "".join(f"{plain(chunk.plan)}\n" for chunk in job.view.chunks),
-        "document.json": _json(job.view, indent=2) + "\n",
+        "document.json": _json(job.document, indent=2) + "\n",
     }
     if job.request.captions == "soft":
         told = job.cues()
-        texts |= {"captions.srt": to_srt(told, job.view.fps), "captions.vtt": to_vtt(told, job.view.fps)}
+        texts |= {"captions.srt": to_srt(told, job.fps), "captions.vtt": to_vtt(told, job.fps)}
     with atomic_file(job.out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, text in texts.items():
             archive.writestr(_entry(name, zipfile.ZIP_DEFLATED), text)
@@ -203,7 +255,7 @@ def _entry(name: str, compression: int) -> zipfile.ZipInfo:
     return entry
 
 
-def _json(view: ClipView, indent: int | None = None) -> str:
+def _json(document: dict[str, object], indent: int | None = None) -> str:
     # A lone half of a surrogate pair has no UTF-8; as an escape it is still the same JSON.
-    text = json.dumps(view.document, ensure_ascii=False, indent=indent)
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

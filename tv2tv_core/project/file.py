@@ -141,7 +141,8 @@ class Project:
         with self._guard:
             tip = self.record(self._story.current.tip)
             updated = parse(self._value("SELECT value FROM project WHERE key = 'updated'", ()))
-            return ProjectSummary(self._info.id, self._info.name, updated, tip.index + 1, self._info.duration(tip.index + 1), tip.id)
+            chunks, info = tip.index + 1, self._info
+            return ProjectSummary(info.id, info.name, updated, chunks, info.duration(chunks), tip.id)
 
     # Reading --------------------------------------------------------------------------------------------------------
 

@@ -18,11 +18,19 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train import codec_task, run_state
+from tv2tv_core.train.delivery_task import (
+    SharpenConfig,
+    SharpenTask,
+    SmoothConfig,
+    SmoothTask,
+    export_delivery,
+    pairs_in,
+)
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import Outcome, TrainConfig, Trainer
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
-STAGES = ("codec", "stem", "tv2tv")
+STAGES = ("codec", "stem", "tv2tv", "smooth", "sharpen")
 ARCHITECTURE = "model.json"
 FROZEN = "frozen.safetensors"  # in a run: what it neither trains nor finds in the pretrained tower
 # What each stage starts from; every value can be overridden on the command line.
@@ -30,6 +38,8 @@ TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
     "stem": {"lr": 1e-3, "bf16": True, "cooldown": 0.2, "ema": 0.995, "clip": 5.0, "validate_every": 300},
     "tv2tv": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.99, "clip": 5.0, "validate_every": 200},
+    "smooth": {"lr": 8e-4, "bf16": True, "cooldown": 0.4, "ema": 0.98, "warmup": 40},
+    "sharpen": {"lr": 1e-3, "bf16": True, "cooldown": 0.4, "ema": 0.98, "warmup": 40},
 }
 
 
@@ -109,6 +119,10 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
         torch.set_num_threads(trainer_config.threads)
     if stage == "codec":
         task = codec_task.build(given, data, run_dir)
+    elif stage == "smooth":
+        task = SmoothTask(_fill(SmoothConfig, given, "smooth"), *pairs_in(data))
+    elif stage == "sharpen":
+        task = SharpenTask(_fill(SharpenConfig, given, "sharpen"), *pairs_in(data))
     else:
         model = pretrained_model(run_config(run_dir, given.pop("model", {})))
         take_over(model, run_dir, init)
@@ -125,8 +139,11 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
     """Write a run's averaged weights as an 8-bit weight file without the pretrained text tower; returns its bytes.
 
     `base`: an earlier weight file or run whose entries fill what this run did not train. `codec_run`: the trained codec
-    that goes into the same file; without it the codec of `base` stays. Raises WeightsError when there is neither.
+    that goes into the same file; without it the codec of `base` stays. A smooth or sharpen run takes the other one as
+    `base`. Raises WeightsError when there is neither.
     """
+    if not (run_dir / ARCHITECTURE).exists() and (run_dir / "checkpoints").exists():
+        return export_delivery(run_dir, base, out)
     config = run_config(run_dir, {})
     tensors: dict[str, torch.Tensor] = {}
     codec_config: dict[str, Any] | None = None

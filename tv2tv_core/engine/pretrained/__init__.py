@@ -1,0 +1,1 @@
+"""Pretrained models behind the engine's protocol: a language model plans, a diffusers video pipeline draws."""
