@@ -62,12 +62,14 @@ class Exporter:
     def start(self, session: Session, options: Mapping[str, object]) -> str:
         """Queue an export of a take (`take`, default: the active one); returns its id. Raises InputError.
 
-        options: kind, captions, scale, take, other (the second take of a side by side).
+        options: kind, captions, scale, fps_factor, sharpen, take, other (the second take of a side by side).
         """
         request = ExportRequest(
             kind=str(options.get("kind", "mp4")),
             captions=str(options.get("captions", "none")),
             scale=options.get("scale", 4),
+            fps_factor=options.get("fps_factor", 1),
+            sharpen=options.get("sharpen", 1),
         )
         view = view_of(session.project, options.get("take"))
         other = view_of(session.project, options["other"]) if options.get("other") else None

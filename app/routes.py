@@ -130,7 +130,7 @@ def _commands(router: APIRouter, studio: Studio) -> None:
         return {}
 
     def start_export(session: Session, body: Body) -> Body:
-        _only(body, {"kind", "captions", "scale", "take", "other"})
+        _only(body, {"kind", "captions", "scale", "fps_factor", "sharpen", "take", "other"})
         return {"export": studio.exporter.start(session, body)}
 
     commands = SESSION_COMMANDS | {"duplicate": duplicate, "delete": delete, "queue": queue, "export": start_export}

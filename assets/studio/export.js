@@ -4,6 +4,8 @@ import { busily, field, openDialog, segmented } from "./dialog.js";
 import { bytes, duration, left } from "./format.js";
 
 const MOVING = ["mp4", "webm", "side-by-side"];
+const DELIVERED = ["mp4", "webm", "gif", "png"]; // kinds whose frames can be smoothed and sharpened
+const FACTORS = ["1", "2", "4"];
 const KINDS = [
   {
     id: "mp4",
@@ -31,7 +33,7 @@ const KINDS = [
 const CAPTIONS = { none: "None", burned: "Burned in", soft: "Soft track" };
 const nameOf = (kind) => KINDS.find((each) => each.id === kind)?.name ?? kind;
 
-const remembered = { kind: "mp4", captions: "none", scale: 4 }; // for as long as the page is open
+const remembered = { kind: "mp4", captions: "none", scale: 4, smooth: "1", sharpen: "1" }; // for as long as the page is open
 
 /** Open the dialog for the open project. */
 export function openExport({ store, commands }) {
@@ -108,6 +110,7 @@ export function openExport({ store, commands }) {
       captions: kind.captions ? options.captions() : "none",
       scale: options.scale(),
       take: options.take(),
+      ...(DELIVERED.includes(kind.id) ? options.delivery() : {}),
     };
     if (kind.other) body.other = options.other();
     const answer = await busily(make, dialog, () => commands.export(body));
@@ -153,6 +156,7 @@ function makeOptions(state) {
   const size = el("output", { class: "hint num" });
   const scale = el("input", { type: "range", min: "1", max: "8", step: "1", value: String(remembered.scale) });
   const captions = el("div", {});
+  const delivery = el("div", { class: "stack" });
   const takeField = field("Take", take);
   const otherField = field("Beside it", other);
   const scaleField = field("Size", scale);
@@ -166,21 +170,48 @@ function makeOptions(state) {
     setText(size, `${scale.value}× · ${project.width * scale.value * wide} × ${project.height * scale.value} pixels`);
     setAttr(scale, "aria-valuetext", size.textContent);
   };
+  const fit = () => {
+    // so much of the size is drawn by the network, so the size is a multiple of it
+    const times = DELIVERED.includes(kind?.id) ? Number(remembered.sharpen) : 1;
+    scale.value = String(Math.max(times, Math.round(Number(scale.value) / times) * times));
+    resize();
+  };
+  const stages = () => [
+    segmented(
+      "Smooth: frames a second",
+      FACTORS.map((one) => [one, String(project.fps * Number(one))]),
+      remembered.smooth,
+      (one) => {
+        remembered.smooth = one;
+      },
+    ),
+    segmented(
+      "Sharpen: drawn by a network",
+      FACTORS.map((one) => [one, one === "1" ? "Off" : `${one}×`]),
+      remembered.sharpen,
+      (one) => {
+        remembered.sharpen = one;
+        fit();
+      },
+    ),
+  ];
   const different = () => {
     if (other.value === take.value) other.value = takes.find((each) => each.id !== take.value)?.id ?? "";
   };
   scale.addEventListener("input", resize);
+  scale.addEventListener("change", fit);
   take.addEventListener("change", different);
   other.addEventListener("change", () => {
     if (other.value === take.value) take.value = takes.find((each) => each.id !== other.value)?.id ?? "";
   });
   const current = () => (kind.captions.includes(wanted) ? wanted : "none");
   return {
-    node: el("div", { class: "stack export-options" }, takeField, otherField, captions, scaleField),
+    node: el("div", { class: "stack export-options" }, takeField, otherField, captions, delivery, scaleField),
     take: () => take.value,
     other: () => other.value,
     scale: () => Number(scale.value),
     captions: current,
+    delivery: () => ({ fps_factor: Number(remembered.smooth), sharpen: Number(remembered.sharpen) }),
     onTake: (fn) => take.addEventListener("change", fn),
     show(each) {
       kind = each;
@@ -202,8 +233,9 @@ function makeOptions(state) {
             ]
           : []),
       );
+      delivery.replaceChildren(...(DELIVERED.includes(each.id) ? stages() : []));
       if (each.other) different();
-      resize();
+      fit();
     },
   };
 }

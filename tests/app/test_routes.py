@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -126,6 +130,17 @@ def test_export_and_download(web: Web):
     copy = web.http.get(f"/studio/p/{session.id}/project.tv2tv")
     assert copy.content.startswith(b"SQLite format 3") and ".tv2tv" in copy.headers["content-disposition"]
     assert not list((web.bench.library.folder / ".exports" / session.id).glob("*.tv2tv"))
+
+
+def test_an_export_is_smoothed_and_sharpened_in_one_press(web: Web):
+    session = web.made(2)
+    wish = {"kind": "png", "scale": 4, "fps_factor": 2, "sharpen": 4}
+    done = web.exporter.wait(session, web.post(f"p/{session.id}/export", wish)["export"])
+    assert done["state"] == "done", done
+    frames = zipfile.ZipFile(io.BytesIO(web.http.get(done["files"][0]["url"]).content))
+    pictures = [name for name in frames.namelist() if name.endswith(".png")]
+    assert len(pictures) == (2 * 4 - 1) * 2 + 1
+    assert cv2.imdecode(np.frombuffer(frames.read(pictures[0]), np.uint8), 1).shape == (4 * 24, 4 * 40, 3)
 
 
 def test_a_browser_attaches_hears_and_drives(web: Web):
