@@ -31,6 +31,7 @@ const PROJECT_COMMANDS = [
   "delete",
 ];
 
+const AT_ONCE = new Set(["suggest", "export"]); // change nothing that others could meet
 const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry"]);
 
 /**
@@ -43,6 +44,13 @@ const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry"]);
  * restore(token), takePath(take) → {path}.  In the page: open(id), send(message over the WebSocket), downloadUrl().
  */
 export function makeCommands(store) {
+  let last = Promise.resolve();
+  /** One after the other, as they were asked for: two keys pressed at once must not overtake each other on the way. */
+  const inOrder = (send) => {
+    const next = last.then(send);
+    last = next.catch(() => {});
+    return next;
+  };
   const pid = (id) => {
     const project = id || store.state.project?.id;
     if (!project) throw new Error("No project is open. Choose one under Projects, or start a new one.");
@@ -65,7 +73,8 @@ export function makeCommands(store) {
     commands[name] = async (body = {}, project = null) => {
       // who asks for frames wants to see them come: the playhead goes along
       if (FOLLOWED.has(name)) store.set({ follow: true, playing: false });
-      return post(`${API}/p/${pid(project)}/${name}`, body);
+      const send = () => post(`${API}/p/${pid(project)}/${name}`, body);
+      return AT_ONCE.has(name) ? send() : inOrder(send);
     };
   }
   return commands;
