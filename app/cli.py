@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_TEMP_DIR": str(Path(__file__).resolve().parent.parent / ".cache" / "gradio"),
     "TOKENIZERS_PARALLELISM": "false",
-    # Threads that spin while they wait make a machine that does anything else eight times slower (docs/evaluation.md).
+    # Threads that spin while they wait make a machine that does anything else six times slower (docs/studio.md).
     "OMP_WAIT_POLICY": "PASSIVE",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
 }

@@ -12,9 +12,9 @@ import pytest
 
 from tests.fakes import FakeBackend
 from tests.project.project_files import OPTIONS, START, commit, contents, grow, info, make, request
-from tv2tv_core.project import history as stored_history
 from tv2tv_core.engine.generate import generate
 from tv2tv_core.errors import InputError, StorageError
+from tv2tv_core.project import history as stored_history
 from tv2tv_core.project.file import Pending, Project, StoredChunk, move_file, peek_frame, summary
 from tv2tv_core.story import new_id
 from tv2tv_core.timeline import ChunkSegment, TextSegment

@@ -17,11 +17,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.project.project_files import alter, contents, grow, make
-from tv2tv_core.project import schema
 from tv2tv_core.errors import InputError, StorageError, TV2TVError
+from tv2tv_core.project import schema
 from tv2tv_core.project.file import Project, peek_frame, summary
-from tv2tv_core.project.records import dump, info_to_json
 from tv2tv_core.project.pictures import decode_frame, decode_latents, encode_frames, encode_latents
+from tv2tv_core.project.records import dump, info_to_json
 
 HOSTILE = {
     "a chunk without its parent": "UPDATE chunk SET parent = 'ffffffffffffffff' WHERE \"index\" = 1",

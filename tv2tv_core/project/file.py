@@ -12,27 +12,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tv2tv_core.project import schema
 from tv2tv_core.errors import InputError, StorageError
 from tv2tv_core.media.atomic import atomic_file, shown
+from tv2tv_core.project import schema
+from tv2tv_core.project.history import LiveNodes, StoredChunk
 from tv2tv_core.project.load import Loaded, check_tips, load, peek_frame, summary
 from tv2tv_core.project.lock import FileLock, owned
+from tv2tv_core.project.pictures import check_png, decode_frame, decode_latents
 from tv2tv_core.project.records import (
     ChunkRecord,
     Pending,
     ProjectInfo,
     ProjectSummary,
     info_to_json,
-    parse,
     now,
+    parse,
     pending_to_json,
     put,
 )
 from tv2tv_core.project.undo import MAX_LABEL, Revision
 from tv2tv_core.project.write import build_file, encode_chunk, insert_chunk, move_file, rename_id, write_latents
 from tv2tv_core.settings import shorten, validate
-from tv2tv_core.project.pictures import check_png, decode_frame, decode_latents
-from tv2tv_core.project.history import LiveNodes, StoredChunk
 from tv2tv_core.story import Story, Take, new_id
 from tv2tv_core.timeline import ChunkSegment, History, TextSegment
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tv2tv_core.project import schema
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.atomic import shown
+from tv2tv_core.project import schema
+from tv2tv_core.project.pictures import check_png, decode_latents
 from tv2tv_core.project.records import (
     MAX_COUNT,
     ChunkRecord,
@@ -25,7 +26,6 @@ from tv2tv_core.project.records import (
 )
 from tv2tv_core.project.undo import MAX_LABEL, Revision, Undo
 from tv2tv_core.settings import shorten
-from tv2tv_core.project.pictures import check_png, decode_latents
 from tv2tv_core.story import Story
 
 COLUMNS = ", ".join(f'"{field.name}"' for field in fields(ChunkRecord))

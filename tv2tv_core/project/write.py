@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tv2tv_core.project import schema
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.atomic import storage_error
+from tv2tv_core.project import schema
 from tv2tv_core.project.load import COLUMNS
 from tv2tv_core.project.lock import FileLock
+from tv2tv_core.project.pictures import encode_frames, encode_latents
 from tv2tv_core.project.records import ChunkRecord, ProjectInfo, dump, info_from_json, info_to_json, now, parse, put
 from tv2tv_core.project.undo import Revision, insert_revision
-from tv2tv_core.project.pictures import encode_frames, encode_latents
 from tv2tv_core.story import Story
 from tv2tv_core.timeline import ChunkSegment
 
