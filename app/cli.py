@@ -138,10 +138,11 @@ def _record(verbs: argparse._SubParsersAction) -> None:
 
 def _train(verbs: argparse._SubParsersAction) -> None:
     parser = _verb(verbs, "train", "train a stage on recordings, going on from its last checkpoint; or export weights")
-    stages = ("codec", "stem", "tv2tv", "smooth", "sharpen", "export")
-    parser.add_argument("stage", choices=stages, help="what to train (smooth, sharpen: on --data runs/pairs), or `export`")
+    stages = ("codec", "motion", "stem", "tv2tv", "smooth", "sharpen", "all", "export")
+    parser.add_argument("stage", choices=stages, help="what to train, `all` from recording to report, or `export`")
     parser.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/STAGE)")
-    parser.add_argument("--data", metavar="DIR", default="runs/arena", help="recordings (default: %(default)s)")
+    words = "recordings (default: runs/arena); smooth and sharpen need pairs, such as runs/pairs"
+    parser.add_argument("--data", metavar="DIR", help=words)
     parser.add_argument("--steps", metavar="N", help="stop after this many steps in all")
     parser.add_argument("--minutes", metavar="N", help="stop after this many minutes in all")
     parser.add_argument("--out", metavar="FILE", help="for `export`: the weights file to write (.safetensors)")

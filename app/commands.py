@@ -90,6 +90,8 @@ def _train(chosen: argparse.Namespace) -> int:
         return _export(chosen)
     if any(value is not None for value in (chosen.out, chosen.base, chosen.codec)):
         raise InputError("--out, --base and --codec go with `train export` only; a stage writes into the folder of --run.")
+    if chosen.stage == "all":
+        return _train_all(chosen)
     overrides = list(chosen.overrides)
     if chosen.steps is not None:
         overrides.append(f"trainer.steps={whole_number('--steps', chosen.steps, 1, 1_000_000_000)}")
@@ -97,10 +99,28 @@ def _train(chosen: argparse.Namespace) -> int:
         overrides.append(f"trainer.minutes={whole_number('--minutes', chosen.minutes, 1, 1_000_000)}")
     from tv2tv_core.train.run import train
 
-    ended = train(chosen.stage, Path(chosen.run or f"runs/{chosen.stage}"), Path(chosen.data), overrides)
+    ended = train(chosen.stage, Path(chosen.run or f"runs/{chosen.stage}"), Path(chosen.data or "runs/arena"), overrides)
     again = "" if ended.reason == "finished" else "; the same command goes on from there"
     print(f"{ended.reason} at step {ended.step:,}: {ended.run_dir}{again}")
     return 0 if ended.reason == "finished" else 130
+
+
+def _train_all(chosen: argparse.Namespace) -> int:
+    if chosen.minutes is None:
+        raise InputError("`train all` needs its time box: give --minutes N (60 is a start on two cores).")
+    if chosen.data is not None:
+        raise InputError("`train all` records for itself, into its --run folder; leave --data out.")
+    minutes = whole_number("--minutes", chosen.minutes, 5, 1_000_000)
+    steps = () if chosen.steps is None else (f"trainer.steps={whole_number('--steps', chosen.steps, 1, 1_000_000_000)}",)
+    from tv2tv_core.train.whole import Whole, train_all
+
+    run = Path(chosen.run or "runs/all")
+    ended = train_all(Whole(run, minutes, overrides=(*chosen.overrides, *steps)))
+    if ended.reason != "finished":
+        print(f"stopped in {ended.run_dir}; the same command goes on from there")
+        return 130
+    print(f"Weights: {run / 'weights.safetensors'}; what they can do: {run / 'report/report.html'}")
+    return 0
 
 
 def _export(chosen: argparse.Namespace) -> int:

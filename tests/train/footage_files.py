@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ LINES = ("run forward", "run forward", "stand, turn left 15", "stand, turn left 
 
 
 def write_episode(root: Path, split: str, name: str, chunks: int = 12, seed: int = 0, cut_at: int | None = None) -> Path:
-    """One episode of smooth frames that drift, with the motion that explains the drift."""
+    """One episode of smooth frames that drift, with the turning camera that explains the drift, roughly."""
     rng = np.random.default_rng(seed)
     folder = root / split / name
     folder.mkdir(parents=True)
@@ -26,7 +27,11 @@ def write_episode(root: Path, split: str, name: str, chunks: int = 12, seed: int
     motion[:, :, 0] = np.arange(1, 5)[None, :, None, None]  # 2 pixels of 160 a frame are 1 of 80
     np.save(folder / "frames.npy", frames.reshape(chunks, 4, 96, 160, 3))
     np.save(folder / "motion.npy", motion)
-    rows = [{"line": LINES[i % len(LINES)], "cut": i in (0, cut_at), "pose": [[0.0] * 5] * 4, "events": [], "moved": 8.0}
+
+    def yaw(chunk: int, frame: int) -> float:
+        return -math.degrees((4 * chunk + frame) / (80 * 5 / 12))  # a pixel a frame, to the right
+
+    rows = [{"line": LINES[i % len(LINES)], "cut": i in (0, cut_at), "pose": [[0.0, 0.0, 0.0, yaw(i, k), 0.0] for k in range(4)], "events": [], "moved": 8.0}
             for i in range(chunks)]
     meta = {"format": 1, "map": "f1:E1M5", "seed": seed, "split": split, "meta_prompt": "a made-up hall", "ops": [],
             "chunks": rows}

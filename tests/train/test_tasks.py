@@ -18,6 +18,7 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.lines import features
+from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig, mirrored
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
@@ -81,7 +82,7 @@ def test_text_of_a_window(data: Path, tmp_path: Path) -> None:
 
 
 @needs_tokenizer
-@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+@pytest.mark.parametrize("stage", ["motion", "stem", "tv2tv"])
 def test_a_step_is_a_function_of_its_number(stage: str, data: Path, tmp_path: Path) -> None:
     task = build(stage, data, tmp_path)
 
@@ -92,19 +93,18 @@ def test_a_step_is_a_function_of_its_number(stage: str, data: Path, tmp_path: Pa
     assert loss(3) == loss(3) != loss(4)
 
 
-def build(stage: str, data: Path, run: Path) -> StemTask | WindowTask:
+def build(stage: str, data: Path, run: Path) -> MotionTask | StemTask | WindowTask:
+    if stage == "motion":
+        return MotionTask(model(), MotionTaskConfig(batch=2, judge_from=0, paraphrases=1, naming_batch=4), data, run)
     if stage == "stem":
-        return StemTask(model(), StemConfig(batch=2, rollout=1, rollout_from=0, denoise_from=0, perceptual_weight=0,
-                                            paraphrases=1, naming_batch=4), data, run)
+        return StemTask(model(), StemConfig(batch=2, rollout=1, rollout_from=0, perceptual_weight=0, paraphrases=1), data, run)
     return WindowTask(model(), WindowConfig(batch=2, perceptual_weight=0, paraphrases=1, own_history=0.5), data, run)
 
 
 @needs_tokenizer
-@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+@pytest.mark.parametrize("stage", ["motion", "stem", "tv2tv"])
 def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> None:
     task = build(stage, data, tmp_path)
-    if stage == "stem":
-        task.config = replace(task.config, rollout=0)  # motion learns from true history only
     randomise(task.model)
     rng, numpy_rng = generators(0, 0, 0)
     task.loss(0, 0, rng, numpy_rng)[0].backward()
@@ -112,8 +112,11 @@ def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> Non
     asked = {name for name, p in task.model.named_parameters() if p.requires_grad}
     assert learnt <= asked
     tower = [n for n in learnt if n.startswith("mot.")]
-    if stage == "stem":
-        assert not tower and any(n.startswith("motion.") for n in learnt) and any(n.startswith("stem.") for n in learnt)
+    if stage == "motion":
+        assert {n.split(".")[0] for n in learnt} == {"motion", "reader"}
+        assert any(n.startswith("motion.judge.") for n in learnt) and any(n.startswith("motion.camera.") for n in learnt)
+    elif stage == "stem":
+        assert {n.split(".")[0] for n in learnt} == {"stem", "plan_condition", "time_condition"}
     else:
         assert any("adapter_up" in n for n in tower) and "mot.special_out" in tower and "mot.video_gate" in tower
         assert not any(n.startswith(("motion.", "reader.")) for n in learnt)
@@ -121,7 +124,7 @@ def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> Non
 
 
 @needs_tokenizer
-@pytest.mark.parametrize("stage", ["stem", "tv2tv"])
+@pytest.mark.parametrize("stage", ["motion", "stem", "tv2tv"])
 def test_killed_and_resumed_equals_unbroken(stage: str, data: Path, tmp_path: Path) -> None:
     config = TrainConfig(steps=4, lr=1e-3, warmup=1, checkpoint_minutes=0, sheet_minutes=0, log_every=1)
     whole = Trainer(build(stage, data, tmp_path / "a"), config, tmp_path / "a")
@@ -137,7 +140,7 @@ def test_killed_and_resumed_equals_unbroken(stage: str, data: Path, tmp_path: Pa
 
 @needs_tokenizer
 def test_every_parameter_is_in_one_group_with_a_critic_too(data: Path, tmp_path: Path) -> None:
-    task = StemTask(model(), StemConfig(batch=2, perceptual_weight=0, paraphrases=0, denoise_from=0, adversarial_weight=0.1),
+    task = StemTask(model(), StemConfig(batch=2, perceptual_weight=0, paraphrases=0, adversarial_weight=0.1),
                     data, tmp_path)
     grouped = [id(one) for group in task.parameter_groups() for one in group.parameters]
     assert sorted(grouped) == sorted(id(one) for one in task.modules().parameters() if one.requires_grad)
@@ -148,14 +151,29 @@ def test_every_parameter_is_in_one_group_with_a_critic_too(data: Path, tmp_path:
 
 
 @needs_tokenizer
-def test_stem_learns_to_move_the_last_frame(data: Path, tmp_path: Path) -> None:
-    task = StemTask(model(), StemConfig(batch=4, perceptual_weight=0, paraphrases=0, denoise_from=1000, plan_dropout=0,
-                                        history_noise=0, wear=0), data, tmp_path)
+def test_the_motion_stage_learns_the_camera(data: Path, tmp_path: Path) -> None:
+    task = MotionTask(model(), MotionTaskConfig(batch=4, paraphrases=0, plan_dropout=0, history_noise=0, wear=0, mirror=0),
+                      data, tmp_path)
     before = task.validate(0)
     Trainer(task, TrainConfig(steps=40, lr=3e-3, warmup=5, ema=0.8, checkpoint_minutes=0, sheet_minutes=0),
             tmp_path / "run").run()
     after = task.validate(40)
-    assert after["motion_px"] < 0.5 * before["motion_px"] and after["warped_l1"] < 0.8 * before["warped_l1"]
+    assert after["pose"] < 0.5 * before["pose"] and after["covered"] < 0.5 * before["covered"]
+
+
+@needs_tokenizer
+def test_a_mirror_exchanges_left_and_right_everywhere(data: Path, tmp_path: Path) -> None:
+    """Seen in a mirror twice is seen as it is; once, and what went left goes right in picture, motion and words."""
+    task = build("motion", data, tmp_path)
+    at = task.train.windows(2)[:2]
+    plain, turned = (task._sample(task.train, at, torch.tensor([flag, flag])) for flag in (False, True))
+    for now, then in zip(plain[:2], turned[:2], strict=True):
+        assert torch.equal(now.flip(-1), then)
+    assert torch.equal(plain[2][:, :, 0], -turned[2][:, :, 0].flip(-1)) and (plain[2][:, :, 0] != 0).any()
+    assert torch.equal(plain[2][:, :, 1:], turned[2][:, :, 1:].flip(-1))
+    assert torch.equal(plain[3] * torch.tensor([1.0, -1, 1, -1, 1, 1]), turned[3]) and (plain[3][..., 3] != 0).any()
+    assert mirrored("run back strafe left, turn right 30, fire") == "run back strafe right, turn left 30, fire"
+    assert mirrored(mirrored("walk strafe right, turn left 15")) == "walk strafe right, turn left 15"
 
 
 @needs_tokenizer

@@ -64,6 +64,7 @@ class MotionConfig:
     plan_width: int = 256
     queries: int = 4
     widths: tuple[int, ...] = (48, 64, 96, 128)
+    judge_widths: tuple[int, ...] = (32, 48)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ModelConfig:
                 text["rope_scaling"] = RopeScaling(**text["rope_scaling"])
             if video.get("motion"):
                 motion = dict(video["motion"])
-                motion["widths"] = tuple(motion["widths"])
+                motion["widths"], motion["judge_widths"] = tuple(motion["widths"]), tuple(motion["judge_widths"])
                 video["motion"] = MotionConfig(**motion)
             video["latent_shape"], video["stem_widths"] = tuple(video["latent_shape"]), tuple(video["stem_widths"])
             return ModelConfig(TextConfig(**text), VideoConfig(**video), data["context"])

@@ -9,15 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tv2tv_core.model.config import MotionConfig
-from tv2tv_core.model.stem import ResidualBlock, coordinates, groups
+from tv2tv_core.model.geometry import POSE, grid, sources
+from tv2tv_core.model.odometry import align, reverse
+from tv2tv_core.model.stem import ResidualBlock, UNetStem, coordinates, groups
 
 # What the reader is asked to name while it trains, so that its summary holds every part of an action:
 # forward, strafe, run, turn/15, look/15, jump, crouch, fire, use, then one per weapon.
 ACTION_FEATURES = 9 + 7
-FLOW_SCALE = 0.5  # the local residual's unit, in half image widths
+TILT = 20.0  # pixels: the unit in which the net gives the tilt
+VALID = 2.0  # logit of trust that geometry alone gives
 STILL = 0.25  # pixels below which a motion is none
 DETAIL_BACK = 0.12  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
-MIN_DEPTH = 0.2  # bound on the projective denominator: what lies beyond is far outside the view
 
 
 class PlanReader(nn.Module):
@@ -58,18 +60,32 @@ class Motion:
     trust: Tensor
 
 
-class MotionNet(nn.Module):
-    """Predicts, per frame of the next chunk, a global projective motion of the last frame plus a local residual.
+@dataclass(frozen=True)
+class Scene:
+    """What the motion net makes of the last frame, and how the camera will move through it (see `geometry`).
 
-    The projective part (camera turning is one exactly) comes from the plan summary and pooled features; the residual
-    (parallax, the held weapon) from a U-Net over the last frames at half resolution.
+    inverse_depth [B, 1, H, W] ≥ 0; covered [B, 1, H, W]: logit that the held weapon covers the world there; pose
+    [B, F, POSE]: camera of each frame to come; done [B, 2, 4]: forward, right, up, turn to the last frame of the chunk that
+    is over from its first and from its last but one, at first sight (before the pictures are aligned).
     """
 
-    def __init__(self, config: MotionConfig, frames: int) -> None:
+    inverse_depth: Tensor
+    covered: Tensor
+    pose: Tensor
+    done: Tensor
+
+
+class MotionNet(nn.Module):
+    """Predicts how the camera moves under the plan line and how deep the last frame is; the rest is geometry.
+
+    A U-Net over the last frames at half resolution gives depth and what covers the world. Who runs, slides on, so the motion
+    that is over is measured by aligning its frames; with the plan lines of this chunk and the last, and with what the net
+    sees of the room (a wall stops), it gives the camera. A second, small network then judges each moved pixel.
+    """
+
+    def __init__(self, config: MotionConfig, frames: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.frames, widths, plan = frames, config.widths, config.plan_width
-        self.momentum = nn.Linear(plan, plan, bias=False)
-        nn.init.zeros_(self.momentum.weight)
         self.enter = nn.Conv2d(2 * 3 * 4 + 2, widths[0], 3, padding=1)
         steps = list(zip((widths[0], *widths[:-1]), widths, strict=True))
         self.down_blocks = nn.ModuleList(ResidualBlock(before, after, plan) for before, after in steps)
@@ -78,46 +94,69 @@ class MotionNet(nn.Module):
             ResidualBlock(after + here, here, plan) for here, after in reversed(list(zip(widths, above, strict=True)))
         )
         self.norm = nn.GroupNorm(groups(widths[0]), widths[0])
-        self.leave = nn.Conv2d(widths[0], frames * 3 * 4, 3, padding=1)
-        self.globally = nn.Sequential(nn.Linear(plan + widths[-1], plan), nn.SiLU(), nn.Linear(plan, frames * 8))
-        for last in (self.leave, self.globally[-1]):
+        self.leave = nn.Conv2d(widths[0], 2 * 4, 3, padding=1)
+        deep = widths[-1]
+        for _ in widths:
+            size = (-(-size[0] // 2), -(-size[1] // 2))
+        self.room = nn.Sequential(nn.Linear(deep * size[0] * size[1], plan), nn.SiLU())
+        self.done = nn.Linear(2 * plan, 1 + 2 * 4)
+        self.camera = nn.Sequential(nn.Linear(3 * plan + 1 + 4 * 4, 2 * plan), nn.SiLU(), nn.Linear(2 * plan, plan), nn.SiLU(),
+                                    nn.Linear(plan, frames * (POSE - 1)))
+        self.judge = UNetStem((3 + 1 + 1) * frames + 3, frames, 4, config.judge_widths, config.judge_widths[-1], plan)
+        for last in (self.leave, self.camera[-1], self.done):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, last: Tensor, before: Tensor, plan: Tensor, past: Tensor) -> Motion:
-        """last, before [B, 3, H, W] in [-1, 1]: the last frame and one from earlier in its chunk; plan, past [B, plan]:
-        summaries of the plan of the chunk to come and of the one just done (who ran, slides on)."""
-        plan = plan + self.momentum(past)
-        hidden = F.pixel_unshuffle(torch.cat((last, before), 1), 2)
+    def see(self, chunk: Tensor, plan: Tensor, past: Tensor) -> Scene:
+        """chunk [B, F, 3, H, W] in [-1, 1]: the frames of the chunk that is over; plan, past [B, plan]: summaries of the plan
+        of the chunk to come and of that one."""
+        hidden = F.pixel_unshuffle(torch.cat((chunk[:, -1], chunk[:, 0]), 1), 2)
         place = coordinates(*hidden.shape[-2:], hidden).expand(len(hidden), -1, -1, -1)
         hidden, skips = self.enter(torch.cat((hidden, place), 1)), []
         for level, block in enumerate(self.down_blocks):
-            hidden = block(F.avg_pool2d(hidden, 2, ceil_mode=True) if level else hidden, plan)
+            hidden = block(F.avg_pool2d(hidden, 2, ceil_mode=True) if level else hidden, past)
             skips.append(hidden)
-        pooled = hidden.mean((2, 3))
+        room = self.room(hidden.flatten(1))
         for level, block in enumerate(self.up_blocks):
             skip = skips[-1 - level]
             if level:
                 hidden = F.interpolate(hidden, size=skip.shape[-2:])
-            hidden = block(torch.cat((hidden, skip), 1), plan)
-        local = F.pixel_shuffle(self.leave(F.silu(self.norm(hidden))), 2).float()
-        local = local.unflatten(1, (self.frames, 3))
-        parameters = self.globally(torch.cat((plan, pooled.to(plan.dtype)), -1)).float().unflatten(-1, (self.frames, 8))
-        source = project(parameters, *last.shape[-2:]) + local[:, :, :2].permute(0, 1, 3, 4, 2) * FLOW_SCALE
-        aspect = last.shape[-1] / last.shape[-2]
-        return Motion(source * source.new_tensor([1.0, aspect]), local[:, :, 2:])
+            hidden = block(torch.cat((hidden, skip), 1), past)
+        near, covered = F.pixel_shuffle(self.leave(F.silu(self.norm(hidden))), 2).float().chunk(2, 1)
+        depth = F.softplus(near - 1)
+        guess = self.done(torch.cat((room, past), -1))
+        tilt, done = guess[:, :1].float() * TILT, guess[:, 1:].float().unflatten(1, (2, 4))
+        measured = self._measure(chunk, depth, covered, tilt[:, 0], done)
+        known = torch.cat((guess, measured.flatten(1).to(guess.dtype)), -1)
+        camera = self.camera(torch.cat((plan, past, room, known), -1)).float().unflatten(1, (self.frames, POSE - 1))
+        tilts = tilt[:, None].expand(-1, self.frames, -1)
+        return Scene(depth, covered, torch.cat((camera[..., :4], tilts, tilts + camera[..., 4:] * TILT), -1), done)
 
+    @staticmethod
+    @torch.no_grad()
+    def _measure(chunk: Tensor, depth: Tensor, covered: Tensor, tilt: Tensor, done: Tensor) -> Tensor:
+        """`done` [B, 2, 4] after the frames have been aligned with the last one."""
+        batch = len(chunk)
+        guess = F.pad(reverse(done).transpose(0, 1).flatten(0, 1), (0, 1))
+        last = chunk[:, -1].float().repeat(2, 1, 1, 1)
+        others = torch.cat((chunk[:, 0], chunk[:, -2])).float()
+        with torch.autocast(chunk.device.type, enabled=False):
+            found = align(last, others, depth.repeat(2, 1, 1, 1), (covered > 0).float().repeat(2, 1, 1, 1), tilt.repeat(2),
+                          guess)
+        return reverse(found).unflatten(0, (2, batch)).transpose(0, 1)
 
-def project(parameters: Tensor, rows: int, columns: int) -> Tensor:
-    """Projective source coordinates [..., rows, columns, 2] (x in [-1, 1], y in ±rows/columns when nothing moves) for
-    parameters [..., 8]: the homography minus the identity, its last entry fixed to 1."""
-    grid = coordinates(rows, columns, parameters)[0].permute(1, 2, 0)
-    points = torch.cat((grid, torch.ones_like(grid[..., :1])), -1)
-    identity = parameters.new_tensor([1, 0, 0, 0, 1, 0, 0, 0, 1])
-    matrix = F.pad(parameters, (0, 1)) + identity
-    with torch.autocast(parameters.device.type, enabled=False):  # bfloat16 would round positions to a third of a pixel
-        moved = torch.einsum("...ij,hwj->...hwi", matrix.unflatten(-1, (3, 3)), points)
-    return moved[..., :2] / moved[..., 2:].clamp(min=MIN_DEPTH)
+    def move(self, last: Tensor, scene: Scene, plan: Tensor) -> tuple[Motion, Tensor]:
+        """The motion of the chunk to come, and the last frame moved by it [B, F, 3, H, W]; gradients reach only the
+        judge of trust."""
+        found, valid = sources(scene.inverse_depth, (scene.covered > 0).float(), scene.pose)
+        rows, columns = last.shape[-2:]
+        source = found / found.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
+        warped = warp(last, source)
+        shift = (found - grid(rows, columns, found)).norm(dim=-1) / columns
+        seen = torch.cat((warped.flatten(1, 2), valid.float(), shift, last.float()), 1).to(self.leave.weight.dtype)
+        skips = self.judge.down(seen, plan)[1]
+        trust = self.judge.up(None, skips, plan).float() + VALID * (2 * valid.float() - 1)
+        return Motion(source, trust[:, :, None]), warped
 
 
 def warp(last: Tensor, source: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tv2tv_core.model import flow
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.mot import Context, MoT, SegmentCache
-from tv2tv_core.model.motion import Motion, MotionNet, PlanReader, warp
+from tv2tv_core.model.motion import Motion, MotionNet, PlanReader
 from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
 from tv2tv_core.model.towers import AdaptedLinear
 
@@ -57,7 +57,7 @@ class TV2TV(nn.Module):
             if channels != 3 * frames:
                 raise ValueError(f"motion needs latents of {3 * frames} channels (frames of RGB), not {channels}")
             self.reader = PlanReader(config.text.width, motion)
-            self.motion = MotionNet(motion, frames)
+            self.motion = MotionNet(motion, frames, video.latent_shape[1:])
             self.plan_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
             guide_channels = channels + frames
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
@@ -108,8 +108,9 @@ class TV2TV(nn.Module):
         [B, plan_width] the summaries of its plan and of the plan that last_chunk was made under."""
         frames = last_chunk.unflatten(1, (-1, 3))
         dtype = self.motion.leave.weight.dtype
-        motion = self.motion(frames[:, -1].to(dtype), frames[:, 0].to(dtype), plan.to(dtype), past.to(dtype))
-        warped = warp(frames[:, -1], motion.source)
+        plan = plan.to(dtype)
+        scene = self.motion.see(frames.to(dtype), plan, past.to(dtype))
+        motion, warped = self.motion.move(frames[:, -1], scene, plan)
         return Guide(warped.flatten(1, 2), torch.sigmoid(motion.trust).flatten(1, 2), motion)
 
     def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:

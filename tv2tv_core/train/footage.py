@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 
 from tv2tv_core.data.shards import Episode, load_split, windows
+from tv2tv_core.data.true_motion import CAMERA
 from tv2tv_core.errors import InputError
+from tv2tv_core.model.geometry import MAP_UNITS
 
 LIST = "episodes.json"
 
@@ -63,9 +66,33 @@ class Footage:
         found = [self.episodes[e].motion[i - self.starts[e]] for e, i in zip(owner, index, strict=True)]
         return torch.from_numpy(np.stack(found).astype(np.float32))
 
+    def poses(self, index: np.ndarray) -> Tensor:
+        """Camera float32 [B, 4, POSE] of the frames of chunks `index`, seen from the last frame before each of them."""
+        return torch.from_numpy(_relative(self._poses[index - 1, -1:], self._poses[index]))
+
+    def done(self, index: np.ndarray) -> Tensor:
+        """Forward, right, up, turn float32 [B, 2, 4] to the last frame of chunks `index` from their first and from their
+        last but one."""
+        own = self._poses[index]
+        return torch.from_numpy(np.stack([_relative(own[:, at, None], own[:, -1:])[:, 0, :4] for at in (0, -2)], 1))
+
+    @cached_property
+    def _poses(self) -> np.ndarray:
+        return np.concatenate([episode.poses for episode in self.episodes])
+
     def prompt(self, index: int) -> str:
         """The meta-prompt of the episode that holds a chunk."""
         return self.episodes[int(np.searchsorted(self.starts, index, side="right")) - 1].meta_prompt
+
+
+def _relative(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Camera [B, n, POSE] of map poses `after` [B, n, 5] as `geometry` describes it, seen from `before` [B, 1, 5]."""
+    yaw = np.radians(before[..., 3])
+    x, y, up = np.moveaxis(after[..., :3] - before[..., :3], -1, 0)
+    turn = np.radians((after[..., 3] - before[..., 3] + 180) % 360 - 180)
+    tilts = [CAMERA.focal_y * np.tan(np.radians(np.broadcast_to(pose[..., 4], turn.shape))) for pose in (before, after)]
+    moves = [x * np.cos(yaw) + y * np.sin(yaw), x * np.sin(yaw) - y * np.cos(yaw), up]
+    return np.stack([*(move / MAP_UNITS for move in moves), turn, *tilts], -1).astype(np.float32)
 
 
 def shrink(frames: np.ndarray) -> Tensor:

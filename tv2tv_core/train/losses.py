@@ -6,37 +6,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tv2tv_core.model.motion import Motion
+from tv2tv_core.model.geometry import carry, grid, look_up
+from tv2tv_core.model.motion import Motion, Scene
 
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
-ROUNDING = 0.01  # half-way point of the robust motion loss, in half image widths
+FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less
+POSE_PIXELS = (10.0, 10.0, 10.0, 33.0, 1.0, 1.0)  # what an error of one unit of each part of a pose moves, roughly
 
 
-def motion_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
-    """Losses of a predicted motion.
+def pose_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Mean error in pixels, roughly, of poses [..., POSE] or of their first parts."""
+    weight = predicted.new_tensor(POSE_PIXELS[: predicted.shape[-1]])
+    return ((predicted - true).abs() * weight).sum(-1).mean()
 
-    warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk; true_motion [B, F, 3, H, W] in
-    pixels with visibility. `motion` is the root of the distance to the true source where it is visible (`motion_px`: the
-    distance itself, in pixels), `photometric` the error of the warped frames there, `trust` the cross-entropy of the trust
-    map against what was in view and came out right.
+
+def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
+    """Losses of a predicted depth under the true camera, pose [B, F, POSE], and true_motion [B, F, 3, H, W] in pixels with
+    visibility.
+
+    `depth`: how far, in pixels, points that are seen twice land from where they were seen, through the predicted depth;
+    `covered`: cross-entropy of what stays where it is while the camera moves.
     """
-    rows, columns = target.shape[-2:]
-    source = motion.source
-    grid_y, grid_x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    true_x = (grid_x.to(target) + true_motion[:, :, 0]) / (columns - 1) * 2 - 1
-    true_y = (grid_y.to(target) + true_motion[:, :, 1]) / (rows - 1) * 2 - 1
-    exact = (source[..., 0] - true_x) ** 2 + ((source[..., 1] - true_y) * rows / columns) ** 2
-    distance = (exact + ROUNDING**2).sqrt()
+    batch, frames = pose.shape[:2]
+    to = grid(*true_motion.shape[-2:], pose)
+    source = to + true_motion[:, :, :2].movedim(2, -1)
+    visible, still = true_motion[:, :, 2] > 0, (true_motion[:, :, :2] == 0).all(2)
+    maps = torch.cat((scene.inverse_depth, scene.covered), 1).repeat_interleave(frames, 0)
+    near, cover = look_up(maps, source.flatten(0, 1)).unflatten(0, (batch, frames)).unbind(2)
+    size = (true_motion.shape[-2], true_motion.shape[-1])
+    landed, _ = carry(source, near, pose[:, :, None, None], size)
+    missed = ((landed - to) ** 2).sum(-1).add(1e-4).sqrt().clamp(max=100)
+    world = visible & ~still
+    # The logarithm keeps a few far-off points (a wall in front of the nose) from drowning the many that are almost right.
+    depth = (FAR_OFF * torch.log1p(missed / FAR_OFF) * world).sum() / world.sum().clamp(min=1)
+    moves = (pose[..., :3].norm(dim=-1) > 0.15) | (pose[..., 3].abs() > 0.03)
+    judged = visible & moves[..., None, None]
+    wrong = F.binary_cross_entropy_with_logits(cover, still.float(), reduction="none")
+    return {"depth": depth, "covered": (wrong * judged).sum() / judged.sum().clamp(min=1)}
+
+
+def trust_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
+    """What a predicted motion is worth. warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk;
+    true_motion as for `depth_terms`. `trust` is the cross-entropy of the trust map against what was in view and came out
+    right; `motion_px` the mean distance to the true source in pixels, where it is visible."""
     visible = true_motion[:, :, 2]
-    # The root keeps a few far-off pixels (a wall in front of the nose) from drowning the many that are almost right.
-    root = ((distance.sqrt() - ROUNDING**0.5) * visible).sum() / visible.sum().clamp(min=1)
-    pixels = ((exact.detach().sqrt() * columns / 2) * visible).sum() / visible.sum().clamp(min=1)
+    rows, columns = target.shape[-2:]
+    scale = motion.source.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
+    true_source = grid(rows, columns, motion.source) + true_motion[:, :, :2].movedim(2, -1)
+    pixels = (motion.source * scale - true_source).norm(dim=-1).clamp(max=columns)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
-    seen = visible * (error.detach() < TRUSTED_ERROR)
+    seen = visible * (error < TRUSTED_ERROR)
     trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen)
-    photometric = (visible * error).sum() / visible.sum().clamp(min=1)
-    return {"motion": root, "photometric": photometric, "trust": trust, "motion_px": pixels,
-            "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.detach().mean()}
+    return {"trust": trust, "motion_px": (pixels * visible).sum() / visible.sum().clamp(min=1),
+            "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.mean()}
 
 
 def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, frame: Tensor) -> Tensor:

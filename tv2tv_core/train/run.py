@@ -26,16 +26,18 @@ from tv2tv_core.train.delivery_task import (
     export_delivery,
     pairs_in,
 )
+from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import Outcome, TrainConfig, Trainer
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
-STAGES = ("codec", "stem", "tv2tv", "smooth", "sharpen")
+STAGES = ("codec", "motion", "stem", "tv2tv", "smooth", "sharpen")
 ARCHITECTURE = "model.json"
 FROZEN = "frozen.safetensors"  # in a run: what it neither trains nor finds in the pretrained tower
 # What each stage starts from; every value can be overridden on the command line.
 TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
+    "motion": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.995, "clip": 5.0, "validate_every": 500},
     "stem": {"lr": 1e-3, "bf16": True, "cooldown": 0.2, "ema": 0.995, "clip": 5.0, "validate_every": 300},
     "tv2tv": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.99, "clip": 5.0, "validate_every": 200},
     "smooth": {"lr": 8e-4, "bf16": True, "cooldown": 0.4, "ema": 0.98, "warmup": 40},
@@ -127,7 +129,9 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
         model = pretrained_model(run_config(run_dir, given.pop("model", {})))
         take_over(model, run_dir, init)
         init = None
-        if stage == "stem":
+        if stage == "motion":
+            task = MotionTask(model, _fill(MotionTaskConfig, given, "motion"), data, run_dir)
+        elif stage == "stem":
             task = StemTask(model, _fill(StemConfig, given, "stem"), data, run_dir)
         else:
             task = WindowTask(model, _fill(WindowConfig, given, "tv2tv"), data, run_dir)

@@ -1,6 +1,6 @@
-"""First stage: motion, plan reader and U-Net stem learn to make the next chunk from the last one, without the towers.
+"""Second stage: the U-Net stem learns to make the next chunk from the last one, moved by a motion net that is done.
 
-A hundred times cheaper per sample than whole windows; the second stage (`tv2tv_task.py`) puts the towers in.
+The towers stay out: a hundred times cheaper per sample than whole windows. The third stage (`tv2tv_task.py`) puts them in.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.media.sheet import contact_sheet
 from tv2tv_core.model import flow
-from tv2tv_core.model.motion import warp
 from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.critic import PatchCritic, adversarial_losses
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.lines import LineTable
-from tv2tv_core.train.losses import motion_terms, perceptual_loss
+from tv2tv_core.train.losses import perceptual_loss, trust_terms
+from tv2tv_core.train.motion_task import mirrored
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
+from tv2tv_core.train.wear import wear
 
 SHEET_CHUNKS = 8
 SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "walk strafe left", "stand, fire")
@@ -34,19 +34,16 @@ SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "wa
 class StemConfig:
     """What a stem step is made of.
 
-    `history_noise`: largest σ of the noise on the history (clean-vid-flip, with probability `flip`). `wear`: up to how many
-    times it was moved there and back by parts of a pixel, the blur that every chunk of a roll-out adds. `rollout`: up to how
-    many chunks of the model's own making stand between truth and target, from step `rollout_from` on, `rollout_steps`
-    Euler steps each. Before step `denoise_from` only motion and plan reader learn, a quarter of the work per sample: there
-    is no point in repairing a warped frame before the warp is any good. `naming_batch`: lines named per step beside those
-    of the batch. `time_shift`, `from_noise`: how flow times are drawn, see `flow.sample_times`. The weights scale the
-    terms of the loss; above 0, `adversarial_weight` adds a patch critic (see `critic.py`) from step `adversarial_from` on,
-    which learns `critic_lr` times as fast: slower, it never learned to tell.
+    `mirror`: share of samples that are seen in a mirror. `history_noise`: largest σ of the noise on the history
+    (clean-vid-flip, with probability `flip`). `wear`: up to how many times it was moved there and back by parts of a pixel,
+    the blur that every chunk of a roll-out adds. `rollout`: up to how many chunks of the model's own making stand between
+    truth and target, from step `rollout_from` on, `rollout_steps` Euler steps each. `time_shift`, `from_noise`: how flow
+    times are drawn, see `flow.sample_times`. Above 0, `adversarial_weight` adds a patch critic (see `critic.py`) from step
+    `adversarial_from` on, which learns `critic_lr` times as fast: slower, it never learned to tell.
     """
 
     batch: int = 16
-    denoise_from: int = 500
-    naming_batch: int = 128
+    mirror: float = 0.5
     flip: float = 0.5
     history_noise: float = 0.2
     wear: int = 2
@@ -57,10 +54,6 @@ class StemConfig:
     time_shift: float = -0.8
     from_noise: float = 0.5
     paraphrases: int = 5
-    motion_weight: float = 2.0
-    photometric_weight: float = 1.0
-    trust_weight: float = 0.5
-    naming_weight: float = 5.0
     perceptual_weight: float = 0.5
     adversarial_weight: float = 0.0
     adversarial_from: int = 0
@@ -79,11 +72,11 @@ class StemTask:
         self.samples_per_micro = config.batch
         self.train = Footage.load(data, "train", run_dir)
         self.held_out = Footage.load(data, "heldout", run_dir)
-        self.lines = LineTable(model, [*self.train.lines, *self.held_out.lines, *SHEET_LINES], config.paraphrases)
+        known = {*self.train.lines, *self.held_out.lines, *SHEET_LINES}
+        self.lines = LineTable(model, [*known, *map(mirrored, known)], config.paraphrases)
         self.starts = self.train.windows(config.rollout + 2)
-        trained = (model.reader, model.motion, model.plan_condition, model.time_condition, model.stem)
         model.requires_grad_(False)
-        for part in trained:
+        for part in (model.plan_condition, model.time_condition, model.stem):
             part.requires_grad_(True)
         self.lpips = Lpips() if config.perceptual_weight else None
         self.critic: PatchCritic | None = None
@@ -127,59 +120,49 @@ class StemTask:
 
     def loss(self, step: int, micro: int, rng: torch.Generator, numpy_rng: np.random.Generator
              ) -> tuple[Tensor, dict[str, float]]:
-        """Motion, flow-matching and naming loss of a batch of single transitions."""
+        """Flow-matching, perceptual and adversarial loss of a batch of single transitions."""
         config, size = self.config, self.config.batch
         device = next(self.model.parameters()).device
         at = numpy_rng.choice(self.starts, size)
         depth = int(numpy_rng.integers(0, config.rollout + 1)) if step >= config.rollout_from else 0
-        last = self.train.latents(at).to(device)
+        mirror = torch.rand(size, generator=rng) < config.mirror
+        last = self._latents(at, mirror)
         unknown = torch.rand(size, generator=rng) < config.plan_dropout
-        past = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), unknown)
+        past = self._plan_of(at, mirror, rng, unknown)
         for k in range(1, depth + 1):
-            plan = self.plan([self.train.lines[i] for i in at + k], torch.rand(size, generator=rng))
+            plan = self._plan_of(at + k, mirror, rng)
             noise = torch.randn(last.shape, generator=rng).to(device)
             last = self.advance(last, (past, plan), noise, config.rollout_steps).float()
             past = plan
         at = at + depth + 1
-        target, true_motion = self.train.latents(at).to(device), self.train.motion(at).to(device)
         last = wear(last, int(numpy_rng.integers(0, config.wear + 1)), rng)
         flipped = (torch.rand(size, 1, 1, 1, generator=rng) < config.flip).float()
         sigma = torch.rand(size, 1, 1, 1, generator=rng) * config.history_noise * flipped
         disturbed = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
-        hidden = torch.rand(size, generator=rng) < config.plan_dropout
-        plan = self.plan([self.train.lines[i] for i in at], torch.rand(size, generator=rng), hidden)
-        guide = self.model.guide(disturbed, plan, past)
-        # Trust is about the motion: it is judged by what the motion does to the undisturbed frame.
-        undisturbed = warp(last[:, -3:], guide.motion.source).flatten(1, 2)
-        terms = motion_terms(guide.motion, undisturbed, target, true_motion)
-        named = self._naming(numpy_rng)
-        total = config.naming_weight * named
-        if depth == 0:  # motion learns from what is true; a roll-out only teaches repair
-            total = (total + config.motion_weight * terms["motion"] + config.photometric_weight * terms["photometric"]
-                     + config.trust_weight * terms["trust"])
-        logged = {"naming": named.detach(), **{k: v.detach() for k, v in terms.items()}}
-        if step < config.denoise_from:
-            return total, logged
-        extra, more = self._denoising(step, target, guide, plan, rng)
-        return total + extra, logged | more
+        plan = self._plan_of(at, mirror, rng, torch.rand(size, generator=rng) < config.plan_dropout)
+        with torch.no_grad():
+            guide = self.model.guide(disturbed, plan, past)
+        return self._denoising(step, self._latents(at, mirror), guide, plan, rng)
 
-    def _naming(self, rng: np.random.Generator) -> Tensor:
-        device = next(self.model.parameters()).device
-        chosen = rng.integers(len(self.lines.ids), size=self.config.naming_batch)
-        states, valid, wanted = self.lines.of(torch.from_numpy(chosen))
-        named = self.model.reader.name_action(self.model.read(states.to(device), valid.to(device)))
-        return F.mse_loss(named.float(), wanted.to(device))
+    def _latents(self, at: np.ndarray, mirror: Tensor) -> Tensor:
+        latents = self.train.latents(at)
+        latents = torch.where(mirror[:, None, None, None], latents.flip(-1), latents)
+        return latents.to(next(self.model.parameters()).device)
+
+    @torch.no_grad()
+    def _plan_of(self, at: np.ndarray, mirror: Tensor, rng: torch.Generator, hidden: Tensor | None = None) -> Tensor:
+        lines = [mirrored(self.train.lines[i]) if turned else self.train.lines[i]
+                 for i, turned in zip(at, mirror.tolist(), strict=True)]
+        return self.plan(lines, torch.rand(len(at), generator=rng), hidden)
 
     def _denoising(self, step: int, target: Tensor, guide: Guide, plan: Tensor, rng: torch.Generator
                    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Flow matching behind a motion that learns nothing from it, the perceptual error of the clean
-        estimate, and what the critic says of it."""
+        """Flow matching, the perceptual error of the clean estimate, and what the critic says of it."""
         config, size = self.config, len(target)
         time = flow.sample_times((size,), rng, target.device, shift=config.time_shift,
                                  at_start=config.from_noise)
         noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(target.device), time)
-        still = Guide(guide.warped.detach(), guide.trust.detach(), guide.motion)
-        clean = self.model.finish(self.model.draft(noisy, time, still, plan), None)
+        clean = self.model.finish(self.model.draft(noisy, time, guide, plan), None)
         velocity = flow.velocity_loss(clean, target, time).mean()
         total, logged = velocity, {"velocity": velocity.detach()}
         if self.lpips is not None:
@@ -187,7 +170,7 @@ class StemTask:
             perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
             total, logged = total + config.perceptual_weight * perceptual, logged | {"perceptual": perceptual.detach()}
         if self.critic is not None and step >= config.adversarial_from:
-            of_model, of_critic = adversarial_losses(self.critic, clean, target, (still.warped, still.trust))
+            of_model, of_critic = adversarial_losses(self.critic, clean, target, (guide.warped, guide.trust))
             total = total + config.adversarial_weight * of_model + of_critic
             logged |= {"fooled": -of_model.detach(), "critic": of_critic.detach()}
         return total, logged
@@ -214,7 +197,7 @@ class StemTask:
         truth, last = self._held_latents(first + 1), self._held_latents(first)[:, -3:].repeat(1, 4, 1, 1)
         past, plan = (self.plan([self.held_out.lines[i] for i in first + k], torch.zeros(len(first))) for k in (0, 1))
         guide = self.model.guide(self._held_latents(first), plan, past)
-        terms = motion_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1).to(truth))
+        terms = trust_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1).to(truth))
         values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
                   "motion_px": terms["motion_px"].item(), "warped_l1": (guide.warped - truth).abs().mean().item(),
                   "trust": terms["trust"].item()}
@@ -237,17 +220,6 @@ class StemTask:
         steered = self._roll(same, SHEET_CHUNKS, [list(SHEET_LINES)] * SHEET_CHUNKS)
         rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(SHEET_LINES, steered, strict=True)]
         return contact_sheet(rows, every=4, scale=1)
-
-
-def wear(latents: Tensor, times: int, rng: torch.Generator) -> Tensor:
-    """Latents [B, C, H, W] moved there and back `times` times by up to half a pixel: the blur of repeated resampling."""
-    for _ in range(times):
-        shift = (torch.rand(len(latents), 2, generator=rng) - 0.5) * 2 / torch.tensor(latents.shape[-1:-3:-1])
-        for sign in (1.0, -1.0):
-            affine = torch.cat((torch.eye(2).expand(len(latents), 2, 2), sign * shift[..., None]), -1).to(latents)
-            grid = F.affine_grid(affine, list(latents.shape), align_corners=True)
-            latents = F.grid_sample(latents, grid, mode="bicubic", padding_mode="border", align_corners=True)
-    return latents
 
 
 def to_frames(latents: Tensor) -> np.ndarray:
