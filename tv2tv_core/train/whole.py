@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,20 @@ SHARES = {"record": 0.12, "codec": 0.08, "motion": 0.30, "stem": 0.25, "tv2tv": 
 STARTS = {"codec": (), "motion": (), "stem": ("motion",), "tv2tv": ("motion", "stem")}
 """Which earlier stages' weights a stage starts from."""
 BOX = "box.json"
+DONE = "done"  # an empty file in the folder of a stage that has had its share
 SHORTEST = 5.0  # minutes: less trains nothing
 
 
 @dataclass(frozen=True)
 class Whole:
     """What one run of everything is: its folder, its time box in minutes, how many chunks to record at most and by which
-    seed, settings for every stage (`trainer.device=cuda`) or for one (`stem.batch=32`), and how much to measure."""
+    seed, and settings for every stage (`trainer.device=cuda`) or for one (`stem.batch=32`)."""
 
     run: Path
     minutes: float
     chunks: int = 30_000
     seed: int = 3
     overrides: tuple[str, ...] = ()
-    extent: Extent | None = None
 
     @property
     def data(self) -> Path:
@@ -47,8 +48,14 @@ class _TimeUp(Exception):
     """The recorder's share is over; whole episodes stay."""
 
 
-def train_all(whole: Whole) -> Outcome:
-    """Run every stage that is not done, each for its share of the box, and evaluate what came of it.
+def measure_quickly(preset: Preset, data: Path, out: Path) -> None:
+    """The quick evaluation of `launch.py evaluate --quick`."""
+    evaluate(preset, data, out, Extent.quick())
+
+
+def train_all(whole: Whole, measure: Callable[[Preset, Path, Path], None] = measure_quickly) -> Outcome:
+    """Run every stage that is not done, each for its share of the box, and measure what came of it: `measure` gets the
+    preset, the recordings and the folder of the report.
 
     Leaves `weights.safetensors`, `preset.yaml` and `report/report.html` in the run's folder. The same call after a stop goes
     on where it stood: recorded episodes and trained minutes count over all calls. Raises InputError when the box is shorter
@@ -60,13 +67,17 @@ def train_all(whole: Whole) -> Outcome:
     _record(whole)
     ended = Outcome(0, "finished", whole.run)
     for stage, before in STARTS.items():
+        done = whole.run / stage / DONE
+        if done.exists():
+            continue
         settings = [f"trainer.minutes={whole.minutes * SHARES[stage]}", *_settings(whole, stage)]
         if before:
             settings.append("init=" + ",".join(str(whole.run / name) for name in before))
         ended = train(stage, whole.run / stage, whole.data, settings)
         if ended.reason != "finished":
             return ended
-    evaluate(preset_of(whole), whole.data, whole.run / "report", whole.extent or Extent.quick())
+        done.touch()
+    measure(preset_of(whole), whole.data, whole.run / "report")
     return ended
 
 
@@ -101,7 +112,7 @@ def _remember(whole: Whole) -> None:
 
 
 def _record(whole: Whole) -> None:
-    done = whole.run / "recorded"
+    done = whole.data / DONE
     if done.exists():
         return
     end = time.monotonic() + 60 * whole.minutes * SHARES["record"]
