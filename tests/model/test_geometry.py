@@ -53,7 +53,8 @@ def test_a_camera_at_rest_moves_nothing() -> None:
     torch.testing.assert_close(found[0, 0], grid(*SIZE, found), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("moved", [(0.2, 0.0, 0.0), (-0.3, 0.1, 0.0), (0.0, 0.4, 0.05), (0.1, -0.1, 0.0, 0.2), (0.0, 0.0, 0.3, 0.0, 3.0, -5.0)])
+@pytest.mark.parametrize("moved", [(0.2, 0.0, 0.0), (-0.3, 0.1, 0.0), (0.0, 0.4, 0.05), (0.1, -0.1, 0.0, 0.2),
+                                   (0.0, 0.0, 0.3, 0.0, 3.0, -5.0)])
 def test_what_is_found_is_carried_to_where_it_was_sought(moved: tuple[float, ...]) -> None:
     depth, camera = walls(), pose(*moved)
     found, valid = sources(depth, torch.zeros_like(depth), camera[None, None])

@@ -31,7 +31,8 @@ def write_episode(root: Path, split: str, name: str, chunks: int = 12, seed: int
     def yaw(chunk: int, frame: int) -> float:
         return -math.degrees((4 * chunk + frame) / (80 * 5 / 12))  # a pixel a frame, to the right
 
-    rows = [{"line": LINES[i % len(LINES)], "cut": i in (0, cut_at), "pose": [[0.0, 0.0, 0.0, yaw(i, k), 0.0] for k in range(4)], "events": [], "moved": 8.0}
+    rows = [{"line": LINES[i % len(LINES)], "cut": i in (0, cut_at), "events": [], "moved": 8.0,
+             "pose": [[0.0, 0.0, 0.0, yaw(i, k), 0.0] for k in range(4)]}
             for i in range(chunks)]
     meta = {"format": 1, "map": "f1:E1M5", "seed": seed, "split": split, "meta_prompt": "a made-up hall", "ops": [],
             "chunks": rows}
