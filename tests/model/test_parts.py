@@ -18,7 +18,7 @@ from tv2tv_core.model.geometry import grid
 from tv2tv_core.model.motion import VALID, PlanReader, warp
 from tv2tv_core.model.stem import LinearStem, UNetStem, coordinates
 from tv2tv_core.model.towers import AdaptedLinear, attend
-from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.model.tv2tv import DECISIVE, TV2TV
 
 
 def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -112,7 +112,7 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
     plan = torch.zeros(1, 16)
     guide = model.guide(last, plan, plan)
     clean = model.finish(model.draft(seeded(1, 12, 16, 24), torch.zeros(1), guide, plan), None)
-    expected = torch.sigmoid(torch.tensor(VALID)) * last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
+    expected = torch.sigmoid(torch.tensor(DECISIVE * VALID)) * last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
     torch.testing.assert_close(clean, expected, atol=1e-5, rtol=0)
 
 

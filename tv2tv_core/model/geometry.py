@@ -91,7 +91,11 @@ def sources(inverse_depth: Tensor, covered: Tensor, pose: Tensor) -> tuple[Tenso
         found = found + ((wanted - to) / grown[..., None]).clamp(-4, 4)
     missed = (forward(found, "bilinear")[0] - wanted).norm(dim=-1)
     inside = (found.abs() <= found.new_tensor([columns / 2, rows / 2])).all(-1)
-    valid = known & inside & (missed < REACHED)
+    # Sampling reaches a pixel far: beside what covers the world, the world would take its colour.
+    near_cover = look_up(F.max_pool2d(maps[:, 1:], 3, 1, 1), found)[:, 0]
+    stays = (found - wanted).norm(dim=-1) < REACHED
+    clean = (near_cover < 0.25) | stays
+    valid = known & inside & clean & (missed < REACHED)
     return found.unflatten(0, (batch, frames)), valid.unflatten(0, (batch, frames))
 
 

@@ -19,6 +19,7 @@ from tv2tv_core.errors import InputError
 from tv2tv_core.model.geometry import MAP_UNITS
 
 LIST = "episodes.json"
+WALL = 0.01  # share of the picture that stands still though no weapon is held there
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,22 @@ class Footage:
         return self.frames[index].flatten(-4, -3).float().div(127.5).sub(1)
 
     def motion(self, index: np.ndarray) -> Tensor:
-        """True motion float32 [B, 4, 3, 48, 80]: dx, dy in base pixels towards the source, and visibility."""
+        """True motion float32 [B, 4, 3, 48, 80]: dx, dy in base pixels towards the source, and visibility.
+
+        The recorder takes what is at depth 0 for the held weapon, and a wall in front of the nose is at depth 0 too: where
+        the camera moves and much stands still that is no weapon, nothing that stands still counts as visible.
+        """
         owner = np.searchsorted(self.starts, index, side="right") - 1
         found = [self.episodes[e].motion[i - self.starts[e]] for e, i in zip(owner, index, strict=True)]
-        return torch.from_numpy(np.stack(found).astype(np.float32))
+        motion = torch.from_numpy(np.stack(found).astype(np.float32))
+        still = (motion[:, :, :2] == 0).all(2) & (motion[:, :, 2] > 0)
+        rows, columns = still.shape[-2:]
+        elsewhere = torch.ones(rows, columns, dtype=torch.bool)
+        elsewhere[int(rows * 0.4) :, int(columns * 0.2) : int(columns * 0.8)] = False  # where a weapon is held
+        wall = (still & elsewhere).float().mean((-1, -2)) > WALL
+        wrong = (wall & camera_moves(self.poses(index)))[..., None, None] & still
+        motion[:, :, 2].masked_fill_(wrong, 0)
+        return motion
 
     def poses(self, index: np.ndarray) -> Tensor:
         """Camera float32 [B, 4, POSE] of the frames of chunks `index`, seen from the last frame before each of them."""
@@ -83,6 +96,11 @@ class Footage:
     def prompt(self, index: int) -> str:
         """The meta-prompt of the episode that holds a chunk."""
         return self.episodes[int(np.searchsorted(self.starts, index, side="right")) - 1].meta_prompt
+
+
+def camera_moves(pose: Tensor) -> Tensor:
+    """Whether the camera [..., POSE] moves enough that what stands still in the picture is held in hand: bool [...]."""
+    return (pose[..., :3].norm(dim=-1) > 0.15) | (pose[..., 3].abs() > 0.03)
 
 
 def _relative(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tv2tv_core.model.geometry import carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
+from tv2tv_core.train.footage import camera_moves
 
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
 FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less
@@ -39,8 +40,7 @@ def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Te
     world = visible & ~still
     # The logarithm keeps a few far-off points (a wall in front of the nose) from drowning the many that are almost right.
     depth = (FAR_OFF * torch.log1p(missed / FAR_OFF) * world).sum() / world.sum().clamp(min=1)
-    moves = (pose[..., :3].norm(dim=-1) > 0.15) | (pose[..., 3].abs() > 0.03)
-    judged = visible & moves[..., None, None]
+    judged = visible & camera_moves(pose)[..., None, None]
     wrong = F.binary_cross_entropy_with_logits(cover, still.float(), reduction="none")
     return {"depth": depth, "covered": (wrong * judged).sum() / judged.sum().clamp(min=1)}
 
