@@ -122,8 +122,8 @@ def _generate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="what this clip is: map, style, mood")
     parser.add_argument("--plan", metavar="FILE", help="one plan line per chunk; the model writes the empty ones")
     parser.add_argument("--out", metavar="FILE.mp4", default="clip.mp4", help="where to write (default: %(default)s)")
-    parser.add_argument("--fps-factor", metavar="N", default="1", help="times as many frames a second: 1, 2 or 4")
-    parser.add_argument("--sharpen", metavar="N", default="1", help="a network draws 1, 2 or 4 times the pixels")
+    parser.add_argument("--fps", metavar="N", help="frames a second: the preset's (17.5), or 2 or 4 times as many, smoothed")
+    parser.add_argument("--scale", metavar="N", default="1", help="sharpened: a network draws 1, 2 or 4 times the size")
     for row in SETTINGS:
         flag = "--" + row.name.replace("_", "-")
         parser.add_argument(flag, metavar="N", help=f"{row.help}; {row.allowed}")

@@ -18,6 +18,7 @@ from tv2tv_core.settings import SETTINGS, resolve, shorten
 
 if TYPE_CHECKING:
     from tv2tv_core.engine.backend import Backend
+    from tv2tv_core.media.delivery import Delivery
 
 PROJECTS = Path(__file__).resolve().parent.parent / "projects"
 Verb = Callable[[argparse.Namespace], int]
@@ -57,9 +58,8 @@ def _generate(chosen: argparse.Namespace) -> int:
     given = {row.name: getattr(chosen, row.name) for row in SETTINGS}
     resolve(given)  # a mistyped number is told before anything heavy is imported
     preset = _preset(chosen.preset)
-    factor, sharpen = whole_number("--fps-factor", chosen.fps_factor, 1, 4), whole_number("--sharpen", chosen.sharpen, 1, 4)
+    delivery = _delivery(preset, chosen.fps, chosen.scale)
     from tv2tv_core.media.clip import ClipRequest, make_clip
-    from tv2tv_core.media.delivery import Delivery
 
     request = ClipRequest(
         preset=preset,
@@ -68,11 +68,26 @@ def _generate(chosen: argparse.Namespace) -> int:
         prompt=chosen.prompt,
         plan=None if chosen.plan is None else Path(chosen.plan),
         settings=given,
-        delivery=Delivery(factor, sharpen),
+        delivery=delivery,
     )
     made = make_clip(request, ClipProgress(sys.stderr), load=_backend)
     print(f"{made.out}: {made.frames} frames, {made.seconds:.2f} s; plan lines and chunks in order in {made.json_path}")
     return 0
+
+
+def _delivery(preset: Preset, fps: str | None, scale: str) -> Delivery:
+    """--fps and --scale as stages. Raises InputError."""
+    from tv2tv_core.engine.describe import describe
+    from tv2tv_core.media.delivery import FACTORS, SCALES, Delivery
+
+    if scale not in map(str, SCALES):
+        raise InputError(f"--scale is {shorten(scale)}; allowed are {', '.join(map(str, SCALES))}.")
+    if fps is None:
+        return Delivery(1, int(scale))
+    rates = {f"{float(describe(preset).fps * factor):g}": factor for factor in FACTORS}
+    if fps not in rates:
+        raise InputError(f"--fps is {shorten(fps)}; with the preset {preset.name} allowed are {', '.join(rates)}.")
+    return Delivery(rates[fps], int(scale))
 
 
 def _record(chosen: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from app import wire
 from tv2tv_core.engine.generate import check_line, suggest
 from tv2tv_core.errors import InputError
@@ -31,6 +33,7 @@ class Editor:
         self._session = session
         self._project = session.project
         self._lock = session.lock
+        self.targets: dict[str, np.ndarray] = {}  # take → the frame that it is bridged to, while the studio runs
 
     # Rewriting what is made -----------------------------------------------------------------------------------------
 
@@ -70,6 +73,27 @@ class Editor:
             history = self._session.history(tip, backend)
             lines = suggest(backend, history, SUGGESTIONS + 1, seed=seed, take=secrets.token_hex(4))
         return [line for line in lines if line != plan][:SUGGESTIONS]
+
+    # Bridging -------------------------------------------------------------------------------------------------------
+
+    def bridge(self, chunk: str | None, target: np.ndarray, seconds: float) -> str:
+        """A new take from the end of `chunk` (None: of the shown take) towards a frame (uint8 HWC); returns its id.
+
+        See `tv2tv_core.engine.bridge`. Raises InputError for a frame of another size.
+        """
+        info = self._project.info
+        length = validate("seconds", seconds)
+        if target.shape != (info.height, info.width, 3):
+            raise InputError(f"The target must have {info.width} x {info.height} pixels, as this project's frames.")
+        with self._lock:
+            self._session.refuse_if_busy()
+            story = self._project.story
+            take, record = (story.active, self._session.path[-1]) if chunk is None else self._path_with(chunk)[::2]
+            forked = story.fork(take, record.id, record.index + 1, stream=secrets.token_hex(4))
+            chunks = max(1, round(length * float(info.fps) / info.chunk_frames))
+            self.targets[forked.active] = target
+            self._session.begin(forked, "Bridge", Pending(forked.active, chunks, chunks, "bridge"))
+            return forked.active
 
     # Planning what is not made --------------------------------------------------------------------------------------
 

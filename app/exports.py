@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,14 @@ from tv2tv_core.settings import shorten
 FOLDER = ".exports"
 MOST_KEPT = 30  # per project; older ones go
 TELL_S = 0.1
+STOPPED = "Stopped; nothing was written."
 NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
 ID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass
 class Task:
-    """One export and how far it has come; `progress` in [0, 1]."""
+    """One export: `state` is "running" (or waiting to), "done", "failed" or "cancelled"; `progress` in [0, 1]."""
 
     id: str
     kind: str
@@ -41,6 +42,7 @@ class Task:
     message: str | None = None
     files: list[dict[str, object]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    queued: Future[None] | None = None
 
     def view(self) -> dict[str, object]:
         """The task as browsers show it."""
@@ -82,7 +84,7 @@ class Exporter:
                 shutil.rmtree(self._folder / session.id / old.id, ignore_errors=True)
                 tasks.remove(old)
         self._tell(session, task)
-        self._pool.submit(self._make, session, task, request, view, other)
+        task.queued = self._pool.submit(self._make, session, task, request, view, other)
         return task.id
 
     def tasks(self, project: str) -> list[dict[str, object]]:
@@ -90,13 +92,15 @@ class Exporter:
         with self._lock:
             return [task.view() for task in self._tasks.get(project, [])]
 
-    def cancel(self, project: str, task: str) -> None:
-        """Stop an export; a finished one stays. Raises InputError for an unknown one."""
+    def cancel(self, session: Session, task: str) -> None:
+        """Stop an export, which leaves no file; a finished one stays. Raises InputError for an unknown one."""
         with self._lock:
-            found = next((one for one in self._tasks.get(project, []) if one.id == task), None)
+            found = next((one for one in self._tasks.get(session.id, []) if one.id == task), None)
         if found is None:
             raise InputError(f"There is no export {shorten(task)}.")
         found.cancelled.set()
+        if found.queued is not None and found.queued.cancel():  # it waits behind another: nothing else would tell
+            self._failed(session, found, Cancelled(STOPPED))
 
     def forget(self, project: str) -> None:
         """Stop the exports of a project and remove its files."""
@@ -159,19 +163,26 @@ class Exporter:
 
         def check() -> None:
             if self._closing.is_set() or task.cancelled.is_set():
-                raise Cancelled("Stopped; nothing was written.")
+                raise Cancelled(STOPPED)
 
+        folder = self._folder / session.id / task.id
         try:
             check()
-            folder = self._folder / session.id / task.id
             folder.mkdir(parents=True, exist_ok=True)
             path = export(view, request, folder / suggest_name(view, request.kind), progress, check, other)
             url = f"/studio/p/{session.id}/export/{task.id}/{path.name}"
             task.files = [{"name": path.name, "url": url, "bytes": path.stat().st_size}]
             task.state, task.progress, task.left_s = "done", 1.0, 0.0
         except Exception as error:
-            task.message, _ = present.failure(error)
-            task.state = "failed"
+            shutil.rmtree(folder, ignore_errors=True)
+            self._failed(session, task, error)
+            return
+        self._tell(session, task)
+
+    def _failed(self, session: Session, task: Task, error: Exception) -> None:
+        """Tell how an export ended that made no file."""
+        task.message, _ = present.failure(error)
+        task.state = "cancelled" if isinstance(error, Cancelled) else "failed"
         self._tell(session, task)
 
     @staticmethod

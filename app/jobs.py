@@ -24,7 +24,7 @@ IDLE_UNLOAD_S = 15 * 60.0
 
 @dataclass(frozen=True)
 class Work:
-    """What a run is for: `done` of `total` chunks of a take; `reason` is "generate" or "drive"."""
+    """What a run is for: `done` of `total` chunks of a take; `reason` is "generate", "drive" or "bridge"."""
 
     reason: str
     take: str

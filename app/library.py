@@ -20,7 +20,7 @@ from app.sessions import Session
 from tv2tv_core import presets
 from tv2tv_core.errors import InputError, StorageError, TV2TVError
 from tv2tv_core.media.atomic import storage_error
-from tv2tv_core.media.clip import check_prompt, resolve_start
+from tv2tv_core.media.clip import NOTHING_SEEN, TEXT_ALONE, check_prompt, resolve_start
 from tv2tv_core.media.images import fit_frame
 from tv2tv_core.project.file import Project, ProjectInfo, ProjectSummary, peek_frame, summary
 from tv2tv_core.project.write import move_file
@@ -104,13 +104,25 @@ class Library:
 
     def create(self, start: str | None = None, prompt: str | None = None, name: str | None = None,
                preset: str | None = None) -> Session:  # fmt: skip
-        """A new project from a start frame that ships (None: the first). Raises InputError."""
+        """A new project from a start frame that ships (None: the first), or from `TEXT_ALONE`. Raises InputError."""
+        if start == TEXT_ALONE:
+            return self._from_text(prompt or "", name, preset or self.preset)
         if start is not None and Path(start).suffix:
             raise InputError(f"There is no start frame {shorten(start)}: upload a picture or a video instead.")
         chosen = resolve_start(start)
         text = chosen.prompt if prompt is None or not prompt.strip() else check_prompt(prompt)
         words = chosen.name.replace("-", " ").capitalize() if name is None or not name.strip() else name
         return self.add(NewProject(words, chosen.name, text, chosen.frames, preset or self.preset, {}))
+
+    def _from_text(self, prompt: str, name: str | None, preset: str) -> Session:
+        """A new project without a picture, for presets that can start so."""
+        if not presets.shipped(preset).from_text:
+            raise InputError(f"Preset {preset} goes on from what it sees and cannot start from text: choose a start frame.")
+        if not prompt.strip():
+            raise InputError("The prompt is empty: without a start frame it is all there is, so write what is to be seen.")
+        nothing = np.full((1, 16, 16, 3), NOTHING_SEEN, np.uint8)
+        words = name if name is not None and name.strip() else " ".join(prompt.split())[:40]
+        return self.add(NewProject(words, TEXT_ALONE, prompt, nothing, preset, {}))
 
     def add(self, new: NewProject) -> Session:
         """A new project. Its model is described, not loaded: the start frame is encoded when chunks are first made."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from app import present
-from app.editing import MOST_HELD
 from app.exports import Exporter
 from app.jobs import Device
 from app.library import Library
 from app.live import Hub, Subscriber
+from app.previews import Previews
+from app.session_commands import SESSION_COMMANDS, Body, list_of, only, text_of
 from app.sessions import Session
 from app.uploads import take_in
 from tv2tv_core import presets
@@ -35,8 +34,6 @@ from tv2tv_core.settings import SETTINGS, shorten
 ASSETS = Path(__file__).resolve().parent.parent / "assets" / "studio"
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 GONE, TOO_SLOW = 4404, 1013
-INDEX = re.compile(r"[0-9]{1,6}")
-Body = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ class Studio:
     device: Device
     hub: Hub
     exporter: Exporter
+    previews: Previews
 
 
 def install(app: FastAPI, studio: Studio) -> None:
@@ -86,8 +84,8 @@ def _pages(router: APIRouter, studio: Studio) -> None:
     @router.post("/api/projects")
     def create(body: dict[str, object]) -> dict[str, object]:
         known = {"start", "prompt", "name", "preset"}
-        _only(body, known)
-        session = library.create(**{key: _text(body, key) for key in known if body.get(key) is not None})
+        only(body, known)
+        session = library.create(**{key: text_of(body, key) for key in known if body.get(key) is not None})
         return {"ok": True, "id": session.id}
 
     @router.post("/api/upload")
@@ -104,7 +102,7 @@ def _pages(router: APIRouter, studio: Studio) -> None:
 
     @router.post("/api/restore")
     def restore(body: dict[str, object]) -> dict[str, object]:
-        return {"ok": True, "id": library.restore(_text(body, "token"))}
+        return {"ok": True, "id": library.restore(text_of(body, "token"))}
 
     @router.get("/starts/{name}.png")
     def start_picture(name: str) -> Response:
@@ -119,22 +117,31 @@ def _commands(router: APIRouter, studio: Studio) -> None:
 
     def delete(session: Session, _: Body) -> Body:
         studio.exporter.forget(session.id)
+        studio.previews.forget(session.id)
         return {"undo": library.delete(session.id)}
 
     def cancel_export(session: Session, body: Body) -> Body:
-        studio.exporter.cancel(session.id, _text(body, "export"))
+        studio.exporter.cancel(session, text_of(body, "export"))
         return {}
 
     def queue(session: Session, body: Body) -> Body:
-        library.reorder([str(one) for one in _list(body, "order")])
+        library.reorder([str(one) for one in list_of(body, "order")])
         return {}
 
     def start_export(session: Session, body: Body) -> Body:
-        _only(body, {"kind", "captions", "scale", "fps_factor", "sharpen", "take", "other"})
+        only(body, {"kind", "captions", "scale", "fps_factor", "sharpen", "take", "other"})
         return {"export": studio.exporter.start(session, body)}
 
+    def preview(session: Session, body: Body) -> Body:
+        only(body, {"smooth", "sharpen", "at"})
+        at = body.get("at", 0)
+        if type(at) is not int or at < 0:
+            raise InputError(f"at is {shorten(at)}; the number of a chunk, from 0, is needed.")
+        studio.previews.want(session, body.get("smooth") is True, body.get("sharpen") is True, at)
+        return {}
+
     commands = SESSION_COMMANDS | {"duplicate": duplicate, "delete": delete, "queue": queue, "export": start_export}
-    commands["cancel_export"] = cancel_export
+    commands |= {"cancel_export": cancel_export, "preview": preview}
 
     @router.post("/api/p/{project}/{command}")
     def command(project: str, command: str, body: dict[str, object] | None = None) -> dict[str, object]:
@@ -152,6 +159,11 @@ def _files(router: APIRouter, studio: Studio) -> None:
     def frame(project: str, chunk: str, k: int) -> Response:
         png = studio.library.frame(project, chunk, k)
         return Response(png, media_type="image/png", headers=FOREVER)
+
+    @router.get("/p/{project}/preview/{variant}/{chunk}/{place}.jpg")
+    def preview(project: str, variant: str, chunk: str, place: int) -> Response:
+        jpeg = studio.previews.file(project, variant, chunk, place)
+        return Response(jpeg, media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/p/{project}/export/{task}/{name}")
     def exported(project: str, task: str, name: str) -> Response:
@@ -176,6 +188,7 @@ def _socket(router: APIRouter, studio: Studio) -> None:
             return
         subscriber = Subscriber()
         await run_in_threadpool(session.attach, subscriber)
+        await run_in_threadpool(studio.previews.greet, session)
         await run_in_threadpool(_warm, studio.device, session)
         listening = asyncio.create_task(_listen(socket, session))
         try:
@@ -222,139 +235,19 @@ async def _listen(socket: WebSocket, session: Session) -> None:
         return
 
 
-# --- commands of a session: body → method ----------------------------------------------------------------------------
-
-
-def _plain(method: Callable[[Session], None]) -> Callable[[Session, Body], Body]:
-    def run(session: Session, _: Body) -> Body:
-        method(session)
-        return {}
-
-    return run
-
-
-def _generate(session: Session, body: Body) -> Body:
-    session.generate(seconds=_number(body, "seconds") if "seconds" in body else None)
-    return {}
-
-
-def _drive(session: Session, body: Body) -> Body:
-    session.drive(body.get("on") is True)
-    return {}
-
-
-def _regenerate(session: Session, body: Body) -> Body:
-    hold = _number(body, "hold") if "hold" in body else 1
-    if hold not in range(1, MOST_HELD + 1):
-        raise InputError(f"hold is {hold}; allowed is a whole number of chunks from 1 to {MOST_HELD}.")
-    return {"take": session.editor.regenerate(_text(body, "chunk"), _text(body, "line"), int(hold))}
-
-
-def _retry(session: Session, body: Body) -> Body:
-    return {"take": session.editor.retry(_text(body, "chunk"))}
-
-
-def _suggest(session: Session, body: Body) -> Body:
-    return {"lines": session.editor.suggest(_text(body, "chunk") if body.get("chunk") is not None else None)}
-
-
-def _plan(session: Session, body: Body) -> Body:
-    lines = body.get("lines")
-    if not isinstance(lines, dict) or not all(INDEX.fullmatch(str(key)) for key in lines):
-        raise InputError('lines must be an object such as {"12": "run forward", "13": null}.')
-    session.editor.plan({int(key): line for key, line in lines.items()})
-    return {}
-
-
-def _storyboard(session: Session, body: Body) -> Body:
-    beats = [beat if isinstance(beat, str) else "" for beat in _list(body, "beats")]
-    session.editor.storyboard(beats, _number(body, "seconds_per_beat"), body.get("generate") is True)
-    return {}
-
-
-def _switch(session: Session, body: Body) -> Body:
-    session.editor.switch(_text(body, "take"))
-    return {}
-
-
-def _rename_take(session: Session, body: Body) -> Body:
-    session.editor.rename_take(_text(body, "take"), _text(body, "name"))
-    return {}
-
-
-def _delete_take(session: Session, body: Body) -> Body:
-    session.editor.delete_take(_text(body, "take"))
-    return {}
-
-
-def _rename(session: Session, body: Body) -> Body:
-    session.rename(_text(body, "name"))
-    return {}
-
-
-def _settings(session: Session, body: Body) -> Body:
-    session.set_settings(body)
-    return {}
-
-
-SESSION_COMMANDS: dict[str, Callable[[Session, Body], Body]] = {
-    "generate": _generate,
-    "pause": _plain(Session.pause),
-    "continue": _plain(Session.resume),
-    "stop": _plain(Session.stop),
-    "unqueue": _plain(Session.stop),
-    "drive": _drive,
-    "regenerate": _regenerate,
-    "retry": _retry,
-    "suggest": _suggest,
-    "plan": _plan,
-    "storyboard": _storyboard,
-    "switch": _switch,
-    "rename_take": _rename_take,
-    "delete_take": _delete_take,
-    "undo": _plain(lambda session: session.editor.undo()),
-    "redo": _plain(lambda session: session.editor.redo()),
-    "rename": _rename,
-    "settings": _settings,
-}
-
-
-# --- small checks and views ------------------------------------------------------------------------------------------
-
-
-def _text(body: Body, key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str):
-        raise InputError(f"{key} is {shorten(value)}; a text is needed.")
-    return value
-
-
-def _number(body: Body, key: str) -> float:
-    value = body.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{key} is {shorten(value)}; a number is needed.")
-    return value
-
-
-def _list(body: Body, key: str) -> list[object]:
-    value = body.get(key)
-    if not isinstance(value, list):
-        raise InputError(f"{key} is {shorten(value)}; a list is needed.")
-    return value
-
-
-def _only(body: Body, known: set[str]) -> None:
-    unknown = sorted(set(body) - known)
-    if unknown:
-        raise InputError(f"Unknown field {shorten(unknown[0])}. Fields are: {', '.join(sorted(known))}.")
+# --- small views ------------------------------------------------------------------------------------------------------
 
 
 def _preset(name: str) -> dict[str, object]:
     """A preset, whether this machine can run it, and if not (or not yet), why."""
     preset = presets.load(name)
     fits, why = runnable(preset)
+    recipe = preset.recipe
+    draws = recipe and {"width": recipe.width, "height": recipe.height, "fps": float(recipe.fps),
+                        "chunk_frames": recipe.chunk_frames}  # fmt: skip
     return {"name": name, "title": preset.title, "needs": dict(preset.needs), "licence": preset.licence,
-            "settings": dict(preset.settings), "fits": fits, "why": why, "source": preset.source}  # fmt: skip
+            "settings": dict(preset.settings), "fits": fits, "why": why, "source": preset.source,
+            "draws": draws, "from_text": preset.from_text}  # fmt: skip
 
 
 def _setting(row: object) -> dict[str, object]:

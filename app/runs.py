@@ -7,9 +7,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from app.jobs import Job, Loading, Pausing, Queued, Running, Work
 from tv2tv_core.engine import events
 from tv2tv_core.engine.backend import Backend
+from tv2tv_core.engine.bridge import distance, nearest
 from tv2tv_core.engine.control import Control
 from tv2tv_core.engine.generate import GenerateRequest, generate
 from tv2tv_core.presets import Preset
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The next chunk to make: the take and the chunk it follows, what the person asks of it (None: the model plans)."""
+    """The next chunk to make: the take and the chunk it follows, what the person asks of it (None: the model plans).
+
+    target: the frame (uint8 HWC) that a bridge leads to.
+    """
 
     take: str
     tip: str
@@ -31,6 +37,24 @@ class Step:
     asked: str | None
     settings: GenerationSettings
     previews: bool
+    target: np.ndarray | None = None
+
+
+class Reached:
+    """How near a bridge has come to its target."""
+
+    def __init__(self, target: np.ndarray, start: History) -> None:
+        self._target = target
+        self._before = self._far(start)
+
+    def _far(self, end: History) -> float:
+        return distance(end.chunks[-1].frames[-1], self._target)
+
+    def words(self, end: History) -> str:
+        """One line for people."""
+        now = self._far(end)
+        where = "nearer than where it began" if now < self._before else "no nearer than where it began: other lines may help"
+        return f"The bridge is done: {now:.0f} grey levels from its target (before it {self._before:.0f}), {where}."
 
 
 class ProjectRun:
@@ -54,6 +78,7 @@ class ProjectRun:
         self._phase: type[Queued | Loading | Running] = Queued
         self._left_s: float | None = None
         self._keeps = False
+        self._ended: History | None = None
 
     # What the session asks; under its lock --------------------------------------------------------------------------
 
@@ -121,7 +146,10 @@ class ProjectRun:
         self._session.run_begins(backend)
         chunk_s = float(backend.spec.chunk_frames / backend.spec.fps)
         due = time.monotonic()
+        reached: Reached | None = None
         while (step := self._session.next_step(self, backend)) is not None:
+            if step.target is not None and reached is None:
+                reached = Reached(step.target, step.history)
             self.reason = self._make(step, backend)
             self.step = None
             if self.reason != "length":
@@ -130,6 +158,8 @@ class ProjectRun:
                 # No faster than it plays: a line is what was held while its frames were seen. After a hiccup no rush.
                 due = max(due + chunk_s, time.monotonic())
                 self._sleep_until(due)
+        if reached is not None and self._ended is not None:
+            self._session.notice("info", reached.words(self._ended))
 
     def _make(self, step: Step, backend: Backend) -> str:
         """One chunk; returns why the engine stopped ("length": the chunk is done)."""
@@ -147,10 +177,11 @@ class ProjectRun:
             previews=step.previews,
         )
         reason = "cancelled"
-        for event in generate(request, self._control):
+        making = generate(request, self._control) if step.target is None else nearest(request, step.target, self._control)
+        for event in making:
             self._session.happened(self, step, event, backend)
             if isinstance(event, events.Finished):
-                reason = event.reason
+                reason, self._ended = event.reason, event.history
         return reason
 
     def _sleep_until(self, due: float) -> None:

@@ -61,8 +61,8 @@ class Session:
         self._warned = False
         self._started = False  # whether the start chunk is known to be encoded
         left = project.pending
-        if left is not None and (left.reason == "drive" or project.story.find(left.take) is None):
-            project.set_pending(None)  # nobody is at the keys any more, or the take is gone
+        if left is not None and (left.reason != "generate" or project.story.find(left.take) is None):
+            project.set_pending(None)  # nobody is at the keys any more, nothing knows the bridge's target, or the take is gone
         self._told = self.job
         self.editor = Editor(self)
 
@@ -233,8 +233,9 @@ class Session:
             history = self.history(take.tip, backend)
             index = self.project.record(take.tip).index + 1
             asked = self._wheel.line() if run.drive else dict(take.planned).get(index)
+            target = self.editor.targets[take.id] if left.reason == "bridge" and asked is None else None
             chosen = resolve(self.project.info.settings)
-            run.step = Step(take.id, take.tip, take.stream, history, asked, chosen, self._hub.watched(self.id))
+            run.step = Step(take.id, take.tip, take.stream, history, asked, chosen, self._hub.watched(self.id), target)
             return run.step
 
     def happened(self, run: ProjectRun, step: Step, event: events.Event, backend: Backend) -> None:

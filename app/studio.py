@@ -33,6 +33,7 @@ from app.jobs import Device, Engines
 from app.library import Library
 from app.live import Hub
 from app.login import Gate
+from app.previews import Previews
 
 log = logging.getLogger(__name__)
 QUEUE_SLEEP_S = 0.02  # Gradio looks for work every millisecond, which costs 4 % of a core for nothing
@@ -127,11 +128,12 @@ def application(options: Options, engines: Engines, port: int) -> FastAPI:
     device, hub = Device(engines), Hub()
     exporter = Exporter(options.projects)
     library = Library(options.projects, device, hub, options.preset, exporter.tasks)
-    studio = routes.Studio(library, device, hub, exporter)
+    studio = routes.Studio(library, device, hub, exporter, Previews(options.projects, device, hub))
 
     def close() -> None:
         hub.close()
         studio.exporter.close()
+        studio.previews.close()
         studio.library.close()
 
     return build(lambda app: routes.install(app, studio), rules, gradio_api.endpoints(studio), close)

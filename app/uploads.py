@@ -15,7 +15,7 @@ from app.sessions import Session
 from tv2tv_core import presets
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.atomic import storage_error
-from tv2tv_core.media.clip import OWN_FOOTAGE, resolve_start
+from tv2tv_core.media.clip import resolve_start
 from tv2tv_core.media.clip_document import ClipDocument, NoDocument, read_document
 from tv2tv_core.media.images import IMAGE_SUFFIXES
 from tv2tv_core.media.video import VIDEO_SUFFIXES
@@ -47,12 +47,12 @@ def take_in(library: Library, stream: BinaryIO, filename: str, wanted: Mapping[s
                 return _restore(library, document, name)
             if typed.suffix == ".zip":
                 raise InputError("This zip holds no frames of an exported clip: choose another file.")
-            start = resolve_start(str(typed))
+            preset = wanted.get("preset", library.preset)
+            start = resolve_start(str(typed), presets.shipped(preset))
         finally:
             typed.unlink(missing_ok=True)
         what = "picture" if typed.suffix in IMAGE_SUFFIXES else "video's last frames"
-        prompt = wanted.get("prompt", "").strip() or OWN_FOOTAGE
-        preset = wanted.get("preset", library.preset)
+        prompt = wanted.get("prompt", "").strip() or start.prompt
         new = NewProject(name, f"own: {_clean(filename)}", prompt, start.frames, preset, {})
         return library.add(new), f"A new project starts from your {what}."
 

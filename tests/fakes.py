@@ -26,7 +26,8 @@ class FakeBackend:
     """Frames and lines are hashes of (history, plan, seed, options): anything that leaks into them shows at once.
 
     `fail_at` = (chunk index, step) raises there; `end_at` = chunk index before which thinking ends the clip;
-    `delay_s` is slept per token and per step; `line` makes every thought this text.
+    `delay_s` is slept per token and per step; `line` makes every thought this text. The defaults have the shape of the
+    model that ships; pretrained ones draw `chunk_frames` of 33 to 81 at 16 to 25 `fps`.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class FakeBackend:
         end_at: int | None = None,
         delay_s: float = 0.0,
         line: str | None = None,
+        chunk_frames: int = 4,
+        fps: Fraction = Fraction(35, 2),
     ) -> None:
-        self.spec = BackendSpec("fake", 4, Fraction(35, 2), width, height, context=8, model_hash="0" * 64)
+        self.spec = BackendSpec("fake", chunk_frames, fps, width, height, context=8, model_hash="0" * 64)
         self.fail_at = fail_at
         self.end_at = end_at
         self.delay_s = delay_s

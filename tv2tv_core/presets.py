@@ -35,6 +35,11 @@ class Preset:
     recipe: Recipe | None = None
     source: str = ""
 
+    @property
+    def from_text(self) -> bool:
+        """Whether a story may start from its prompt alone: every adapter of a pipeline can, a native model cannot."""
+        return self.recipe is not None
+
 
 def names(folder: Path | None = None) -> list[str]:
     """The names of the presets in `folder` (None: those that ship), the default one first."""

@@ -1,4 +1,5 @@
 // The playhead in time: plays at the clip's frame rate, goes along with new frames, seeks. Draws nothing.
+import { nextPlace } from "./previews.js";
 import { busy, frameCount } from "./store.js";
 
 const RUSH = 80; // ms between two seeks below which a person is scrubbing
@@ -7,19 +8,28 @@ const scrub = { last: -RUSH, timer: 0 };
 
 /**
  * Move the playhead because a person asked for it: it stops going along with new frames, and its chunk becomes the chosen one;
- * while scrubbing only when it comes to rest, because everything about a chunk is shown anew then.
+ * while scrubbing only when it comes to rest, because everything about a chunk is shown anew then. With Smooth on, `frame` may
+ * have a fraction.
  */
 export function seek(store, frame) {
   const { state } = store;
-  const to = Math.max(-1, Math.min(frameCount(state) - 1, Math.round(frame)));
+  const { factor } = state.preview;
+  const place = Math.min((frameCount(state) - 1) * factor, Math.round(frame * factor));
+  const to = Math.max(-1, Math.floor(place / factor));
   const rushing = performance.now() - scrub.last < RUSH;
   scrub.last = performance.now();
   clearTimeout(scrub.timer);
-  store.set({ frame: to, follow: false });
+  store.set({ frame: to, sub: to < 0 ? 0 : place - to * factor, follow: false });
   if (!rushing) return chooseHere(store);
   const project = state.project?.id;
   scrub.timer = setTimeout(() => store.state.project?.id === project && chooseHere(store), SETTLED);
   return undefined;
+}
+
+/** Stop, and go one picture on (1) or back (-1). */
+export function step(store, by) {
+  store.set({ playing: false });
+  seek(store, nextPlace(store.state, by));
 }
 
 /** Forget the choice that a scrubbing has pending. */
@@ -52,16 +62,22 @@ export function togglePlay(store) {
   if (!total) return;
   if (state.playing) {
     store.set({ playing: false });
-    seek(store, state.frame);
+    seek(store, exact(state));
   } else {
-    store.set({ playing: true, follow: false, frame: state.frame >= total - 1 ? 0 : Math.max(0, state.frame) });
+    const again = state.frame < 0 || state.frame >= total - 1;
+    store.set({ playing: true, follow: false, frame: again ? 0 : state.frame, sub: again ? 0 : state.sub });
   }
+}
+
+/** The playhead as a frame number with a fraction. */
+export function exact(state) {
+  return state.frame + state.sub / state.preview.factor;
 }
 
 /** Start the clock; runs only while something moves and the page is seen. */
 export function startClock(store) {
   let ticking = false;
-  let shown = store.state.frame; // what this clock set last: anything else means that somebody else moved the playhead
+  let shown = exact(store.state); // what this clock set last: anything else means that somebody else moved the playhead
   let from = 0;
   let since = 0;
   let made = store.state.path.length;
@@ -81,10 +97,11 @@ export function startClock(store) {
       ticking = false;
       return;
     }
-    if (state.frame !== shown) anchor(state.frame, now);
+    if (exact(state) !== shown) anchor(exact(state), now);
     const rate = state.project.fps * (chasing ? 1 : state.speed);
-    let frame = from + Math.floor(((now - since) / 1000) * rate);
-    if (frame > total - 1) {
+    const { factor } = state.preview;
+    let frame = Math.floor((from + ((now - since) / 1000) * rate) * factor + 1e-6) / factor;
+    if (frame >= total) {
       if (state.playing && state.loop && !busy(state)) anchor((frame = 0), now);
       else if (chasing || busy(state))
         anchor((frame = total - 1), now); // wait here for the next frames
@@ -94,9 +111,11 @@ export function startClock(store) {
         seek(store, frame);
       }
     }
+    frame = Math.min(frame, total - 1); // nothing lies between the last frame and the end
     if (frame !== shown) {
-      shown = frame;
-      store.set({ frame });
+      const whole = Math.floor(frame);
+      store.set({ frame: whole, sub: Math.round((frame - whole) * factor) });
+      shown = exact(store.state);
     }
     requestAnimationFrame(tick);
   }
@@ -104,7 +123,7 @@ export function startClock(store) {
   function wake() {
     if (ticking || document.hidden) return;
     ticking = true;
-    anchor(store.state.frame, performance.now());
+    anchor(exact(store.state), performance.now());
     requestAnimationFrame(tick);
   }
 
@@ -123,11 +142,11 @@ export function startClock(store) {
     wake();
   });
   store.on(["playing", "speed"], (state) => {
-    anchor(state.frame, performance.now());
+    anchor(exact(state), performance.now());
     if (state.playing) wake();
   });
   document.addEventListener("visibilitychange", () => {
-    anchor(store.state.frame, performance.now());
+    anchor(exact(store.state), performance.now());
     wake();
   });
 }

@@ -13,6 +13,7 @@ const PROJECT_COMMANDS = [
   "stop",
   "regenerate",
   "retry",
+  "bridge",
   "suggest",
   "plan",
   "storyboard",
@@ -26,20 +27,24 @@ const PROJECT_COMMANDS = [
   "duplicate",
   "drive",
   "export",
+  "cancel_export",
+  "preview",
   "queue",
   "unqueue",
   "delete",
 ];
 
-const AT_ONCE = new Set(["suggest", "export"]); // change nothing that others could meet
-const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry"]);
+const AT_ONCE = new Set(["suggest", "export", "cancel_export"]); // change nothing that others could meet
+const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry", "bridge"]);
 
 /**
  * Commands on the open project take their body as one object and give the parsed answer:
  * generate({seconds}), pause(), continue(), stop(), regenerate({chunk, line, hold}), retry({chunk}), suggest({chunk}|{index}),
+ * bridge({chunk, seconds, target}|{chunk, seconds, picture}),
  * plan({lines}), storyboard({beats, seconds_per_beat, generate}), switch({take}), rename_take({take, name}), delete_take({take}),
  * undo(), redo(), rename({name}), settings({…}), duplicate(), drive({on}), export({kind, captions, scale, take, other}),
- * queue({order}), unqueue(), delete() → {undo}.  A second argument names another project: rename({name}, id), unqueue({}, id).
+ * cancel_export({export}), preview({smooth, sharpen, at}), queue({order}), unqueue(), delete() → {undo}.
+ * A second argument names another project: rename({name}, id), unqueue({}, id).
  * Without a project: home(), createProject({start, prompt, name, preset}) → {id}, upload(file, onProgress) → {kind, id, notice},
  * restore(token), takePath(take) → {path}.  In the page: open(id), send(message over the WebSocket), downloadUrl().
  */
@@ -60,7 +65,7 @@ export function makeCommands(store) {
     home: () => request(`${API}/home`),
     createProject: (body = {}) => post(`${API}/projects`, body),
     restore: (token) => post(`${API}/restore`, { token }),
-    upload: (file, onProgress) => upload(file, store.state.project?.id, onProgress),
+    upload: (file, onProgress, wanted = {}) => upload(file, { project: store.state.project?.id, ...wanted }, onProgress),
     takePath: async (take) => request(`${API}/p/${pid()}/takes/${encodeURIComponent(take)}`),
     downloadUrl: () => `${BASE}/p/${pid()}/project.tv2tv`,
     open: (id) => {
@@ -135,12 +140,12 @@ export async function logOut() {
   toLogin();
 }
 
-/** Upload one file. XMLHttpRequest, because fetch tells no progress. */
-function upload(file, project, onProgress = () => {}) {
+/** Upload one file with some words beside it. XMLHttpRequest, because fetch tells no progress. */
+function upload(file, fields, onProgress = () => {}) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
     form.append("file", file);
-    if (project) form.append("project", project);
+    for (const [key, value] of Object.entries(fields)) if (value) form.append(key, value);
     const http = new XMLHttpRequest();
     http.open("POST", `${API}/upload`);
     http.setRequestHeader("x-tv2tv", "1");

@@ -6,7 +6,8 @@ import { firstDifference } from "./tree.js";
 import { chunkOfFrame, frameCount, frameUrl } from "./store.js";
 import { timecode } from "./format.js";
 
-const AHEAD = 2; // chunks fetched ahead on each side
+const AHEAD = 12; // frames fetched ahead on each side
+const SHARPEST = 1664; // px: canvases are at most so wide, and at most four times the clip
 
 /** Build the comparison inside `root` (the stage area); it is hidden while state.compare is null. */
 export function mountCompare(root, { store, commands }) {
@@ -79,7 +80,7 @@ export function mountCompare(root, { store, commands }) {
     offer(which, state);
     const left = draw(sides[0], state, state.path, active?.name ?? "", fork);
     const right = draw(sides[1], state, other.path, take.name, fork);
-    cache.want([left[0], right[0], ...left, ...right]);
+    cache.want(left.flatMap((url, i) => [url, right[i] ?? url]));
     for (const side of sides) paint(side, cache);
     tell(state);
   }
@@ -159,11 +160,13 @@ function draw(side, state, path, name, fork) {
   side.shared.style.width = `${(Math.min(fork, path.length) * size * 100) / frames}%`;
   side.own.style.width = `${(Math.max(0, path.length - fork) * size * 100) / frames}%`;
   side.head.style.insetInlineStart = `${(Math.max(0, at) * 100) / frames}%`;
-  if (side.canvas.width !== width * 4) Object.assign(side.canvas, { width: width * 4, height: height * 4 });
+  const scale = Math.max(1, Math.min(4, Math.floor(SHARPEST / width)));
+  if (side.canvas.width !== width * scale) Object.assign(side.canvas, { width: width * scale, height: height * scale });
   side.canvas.style.aspectRatio = `${width} / ${height}`;
   side.wanted = frameUrl(state, chunk.id, index < 0 ? size - 1 : at % size);
-  const soon = path.slice(Math.max(0, index), index + 1 + AHEAD);
-  return [side.wanted, ...soon.flatMap((next) => Array.from({ length: size }, (_, k) => frameUrl(state, next.id, k)))];
+  const last = Math.min(path.length * size, at + 1 + AHEAD);
+  const soon = Array.from({ length: Math.max(0, last - at - 1) }, (_, i) => at + 1 + i);
+  return [side.wanted, ...soon.map((next) => frameUrl(state, path[Math.floor(next / size)].id, next % size))];
 }
 
 /** Draws the wanted frame when it is there; until then the last one stays. */

@@ -3,7 +3,7 @@ import { button, setAttr } from "./dom.js";
 import { dialogOpen } from "./dialog.js";
 import { heldLine } from "./grammar.js";
 import { makeHud } from "./hud.js";
-import { busy } from "./store.js";
+import { busy, plainWords } from "./store.js";
 import { attempt } from "./toast.js";
 
 const HEARTBEAT = 500; // ms; the server lets go of everything after 1.5 s of silence
@@ -45,7 +45,6 @@ export function mountDrive({ store, commands, root, slots }) {
     icon: "game",
     class: "drive-button",
     "aria-pressed": "false",
-    title: "Steer the clip live with the keyboard (D)",
   });
   slots.controls.append(toggle);
   const hud = makeHud({
@@ -168,14 +167,16 @@ export function mountDrive({ store, commands, root, slots }) {
   });
   window.addEventListener("pagehide", () => leave(false));
 
-  store.on(["job", "project", "connected"], (state) => {
+  store.on(["job", "project", "connected", "home"], (state) => {
     const { job } = state;
     if (on && job.reason === "drive" && busy(state)) begun = true;
     const over = begun && !busy(state);
     const elsewhere = state.connected === "live" && begun && job.reason !== "drive";
     if (on && (over || elsewhere || !state.project)) leave(false);
-    const blocked = !on && (busy(state) || !state.project);
+    const plain = plainWords(state);
+    const blocked = !on && (busy(state) || !state.project || plain);
     setAttr(toggle, "disabled", blocked);
+    setAttr(toggle, "title", plain ? "This model takes plain words, no keys" : "Steer the clip live with the keyboard (D)");
   });
   show();
 }

@@ -6,6 +6,7 @@ import { bytes, duration, left } from "./format.js";
 const MOVING = ["mp4", "webm", "side-by-side"];
 const DELIVERED = ["mp4", "webm", "gif", "png"]; // kinds whose frames can be smoothed and sharpened
 const FACTORS = ["1", "2", "4"];
+const USUAL = 1280; // px of width that are large enough
 const KINDS = [
   {
     id: "mp4",
@@ -33,7 +34,7 @@ const KINDS = [
 const CAPTIONS = { none: "None", burned: "Burned in", soft: "Soft track" };
 const nameOf = (kind) => KINDS.find((each) => each.id === kind)?.name ?? kind;
 
-const remembered = { kind: "mp4", captions: "none", scale: 4, smooth: "1", sharpen: "1" }; // for as long as the page is open
+const remembered = { kind: "mp4", captions: "none", scale: null, smooth: "1", sharpen: "1" }; // for as long as the page is open
 
 /** Open the dialog for the open project. */
 export function openExport({ store, commands }) {
@@ -120,10 +121,15 @@ export function openExport({ store, commands }) {
     dialog.status("Started. You may close this and go on; the file will be listed here.");
   }
 
+  async function cancel(node, id) {
+    await busily(node, dialog, () => commands.cancel_export({ export: id }));
+    make.focus(); // the button goes with the export
+  }
+
   const rows = keyedList(
     files,
     (each) => each.id,
-    () => makeFile(),
+    (each) => makeFile((node) => cancel(node, each.id)),
     (node, each) => node.update(each),
   );
   const off = store.on(["exports"], ({ exports }) => {
@@ -154,7 +160,13 @@ function makeOptions(state) {
   const take = choice(takes, active);
   const other = choice(takes, takes.find((each) => each.id !== active)?.id);
   const size = el("output", { class: "hint num" });
-  const scale = el("input", { type: "range", min: "1", max: "8", step: "1", value: String(remembered.scale) });
+  const scale = el("input", {
+    type: "range",
+    min: "1",
+    max: "8",
+    step: "1",
+    value: String(remembered.scale ?? usual(project)),
+  });
   const captions = el("div", {});
   const delivery = el("div", { class: "stack" });
   const takeField = field("Take", take);
@@ -166,7 +178,6 @@ function makeOptions(state) {
 
   const resize = () => {
     const wide = kind?.id === "side-by-side" ? 2 : 1;
-    remembered.scale = Number(scale.value);
     setText(size, `${scale.value}× · ${project.width * scale.value * wide} × ${project.height * scale.value} pixels`);
     setAttr(scale, "aria-valuetext", size.textContent);
   };
@@ -198,7 +209,10 @@ function makeOptions(state) {
   const different = () => {
     if (other.value === take.value) other.value = takes.find((each) => each.id !== take.value)?.id ?? "";
   };
-  scale.addEventListener("input", resize);
+  scale.addEventListener("input", () => {
+    remembered.scale = Number(scale.value);
+    resize();
+  });
   scale.addEventListener("change", fit);
   take.addEventListener("change", different);
   other.addEventListener("change", () => {
@@ -240,8 +254,11 @@ function makeOptions(state) {
   };
 }
 
+/** How much larger a clip is made unless a person says so: small frames four times, those that fill a page not at all. */
+const usual = (project) => Math.max(1, Math.min(4, Math.floor(USUAL / project.width)));
+
 /** One export: what it is, how far, and its files once they are there. */
-function makeFile() {
+function makeFile(stop) {
   const name = el("span", { class: "grow ellipsis" });
   const state = el("span", { class: "hint num" });
   const fill = el("i", {});
@@ -250,16 +267,19 @@ function makeFile() {
     { class: "bar", role: "progressbar", "aria-label": "Export", "aria-valuemin": "0", "aria-valuemax": "100" },
     fill,
   );
+  const cancel = button("Cancel", () => stop(cancel), { icon: "close", iconOnly: true, class: "quiet small" });
   const links = el("div", { class: "export-links" });
   const message = el("p", { class: "problem" });
-  const node = el("li", { class: "export-file" }, el("div", { class: "row" }, name, state), bar, links, message);
+  const node = el("li", { class: "export-file" }, el("div", { class: "row" }, name, state, cancel), bar, links, message);
   node.update = (each) => {
     const running = each.state === "running";
     const percent = Math.round((each.progress || 0) * 100);
     setText(name, nameOf(each.kind));
+    setAttr(cancel, "hidden", !running);
+    setAttr(cancel, "aria-label", `Cancel the export: ${nameOf(each.kind)}`);
     setText(
       state,
-      running ? [`${percent} %`, left(each.left_s)].filter(Boolean).join(" · ") : each.state === "failed" ? "failed" : "",
+      running ? [`${percent} %`, left(each.left_s)].filter(Boolean).join(" · ") : each.state === "done" ? "" : each.state,
     );
     setAttr(bar, "hidden", !running);
     setAttr(bar, "class", percent ? "bar" : "bar busy");

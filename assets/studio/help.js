@@ -21,6 +21,8 @@ const GROUPS = [
       [[",", "."], "Frame back, frame forward"],
       [["Home", "End"], "Start frame, last frame"],
       [["L"], "Loop"],
+      [["S"], "Smooth the stage"],
+      [["H"], "Sharpen the stage"],
     ],
   ],
   [

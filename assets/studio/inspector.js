@@ -5,15 +5,13 @@ import { Drafts } from "./drafts.js";
 import { mountFacts } from "./facts.js";
 import { EXAMPLE, MAX_LENGTH } from "./grammar.js";
 import { mountSuggestions } from "./suggestions.js";
+import { plainWords } from "./store.js";
 import { planOrigin, target } from "./target.js";
 import { makeTip } from "./tip.js";
 
-const HOLDS = [
-  [0, "this chunk, then the model decides"],
-  [0.5, "0.5 s"],
-  [1, "1 s"],
-  [2, "2 s"],
-];
+const HOLDS = [0.5, 1, 2]; // s
+const LONG_HOLDS = [2, 4, 8]; // chunks, where a chunk is longer than the shortest of these
+const PLAIN_EXAMPLE = "it stops and looks around";
 
 /** Build the inspector inside `root`. */
 export function mountInspector(root, { store, commands }) {
@@ -211,6 +209,7 @@ export function mountInspector(root, { store, commands }) {
   }
   window.addEventListener("pagehide", () => drafts.save());
   root.append(view.node);
+  store.on(["home", "project"], (now) => suit(view, now));
   store.on(["project", "path", "active", "planned", "selected", "forming", "connected"], () => show());
 }
 
@@ -222,7 +221,6 @@ function build() {
     "aria-describedby": "tv2tv-plan-count tv2tv-plan-problem",
     spellcheck: "false",
     autocomplete: "off",
-    placeholder: `e.g. ${EXAMPLE}`,
   });
   const view = {
     box,
@@ -236,11 +234,7 @@ function build() {
     dirty: el("span", { class: "hint dirty", text: "edited" }),
     revert: el("button", { class: "link", type: "button", text: "revert" }),
     problem: el("p", { class: "problem", id: "tv2tv-plan-problem", role: "alert" }),
-    hold: el(
-      "select",
-      { class: "input" },
-      HOLDS.map(([seconds, label]) => el("option", { value: String(seconds), text: label })),
-    ),
+    hold: el("select", { class: "input" }),
     primary: el("button", { class: "btn primary", type: "button" }),
     retry: button("Another try", null, { icon: "retry" }),
     suggest: button("Suggest", null, { icon: "wand" }),
@@ -284,6 +278,22 @@ function build() {
     view.facts,
   );
   return view;
+}
+
+/** What depends on the project's model: the words it knows, and for how long a line can hold. */
+function suit(view, state) {
+  if (!state.project) return;
+  const plain = plainWords(state);
+  view.words.hidden = plain;
+  view.box.placeholder = `e.g. ${plain ? PLAIN_EXAMPLE : EXAMPLE}`;
+  const chunk = state.project.chunk_frames / state.project.fps;
+  const lengths = chunk > HOLDS[0] ? LONG_HOLDS.map((chunks) => chunks * chunk) : HOLDS;
+  if (view.hold.dataset.lengths === String(lengths)) return;
+  view.hold.dataset.lengths = String(lengths);
+  view.hold.replaceChildren(
+    el("option", { value: "0", text: "this chunk, then the model decides" }),
+    ...lengths.map((seconds) => el("option", { value: String(seconds), text: `${Number(seconds.toFixed(1))} s` })),
+  );
 }
 
 /** Everything about the target that is not the line itself. */

@@ -1,5 +1,5 @@
 // Keyboard shortcuts of the whole page. They press the buttons that are on the page, so that both always do the same.
-import { choose, seek, togglePlay } from "./clock.js";
+import { choose, seek, step, togglePlay } from "./clock.js";
 import { frameCount } from "./store.js";
 import { attempt } from "./toast.js";
 import { toEnd } from "./transport.js";
@@ -14,10 +14,6 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     if (to < 0) seek(store, -1);
     else choose(store, Math.min(to, state.path.length));
   };
-  const frameBy = (step) => {
-    store.set({ playing: false });
-    seek(store, store.state.frame + step);
-  };
   const press = (name) => find(root, "button", name)?.click();
   const pressInInspector = (name) => {
     store.set({ panel: "inspector" }); // its buttons are there only while it is shown
@@ -29,8 +25,8 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     k: () => togglePlay(store),
     ArrowLeft: () => chunkBy(-1),
     ArrowRight: () => chunkBy(1),
-    ",": () => frameBy(-1),
-    ".": () => frameBy(1),
+    ",": () => step(store, -1),
+    ".": () => step(store, 1),
     Home: () => seek(store, -1),
     End: () => toEnd(store),
     g: () => press("Generate"),
@@ -41,6 +37,8 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     t: () => pressInInspector("Another try"),
     d: () => press("Drive"),
     l: () => press("Loop"),
+    s: () => press("Smooth"),
+    h: () => press("Sharpen"),
     Escape: () => store.set({ compare: null }),
     "?": help,
     "+": () => zoom(1.25),

@@ -1,9 +1,11 @@
 // The timeline's lanes: plan bars, boundary ticks and chunk cells, only those in view ± one screen. Handles no input.
 import { el, setAttr, setText } from "./dom.js";
+import { withinChunk } from "./axis.js";
 import { clock } from "./format.js";
 import { frameUrl } from "./store.js";
 
 const THINNEST_BAR = 4; // px
+const BESIDE = 60; // px: a time code inside a chunk keeps so far from those at its ends
 
 /** The lane of plan lines: one bar for every run of chunks under one line, coloured by who wrote it; ghosts for planned ones. */
 export function makePlanLane(lane) {
@@ -44,9 +46,36 @@ export function makePlanLane(lane) {
   };
 }
 
-/** The ruler: a tick at every boundary that can be told apart, a time code at round ones, a mark where another take leaves. */
+/**
+ * The ruler: a tick at every boundary that can be told apart, a time code at round ones and inside wide chunks, a mark where another
+ * take leaves.
+ */
 export function makeRuler(lane) {
   const ticks = new Map();
+  function tickAt(key) {
+    let tick = ticks.get(key);
+    if (!tick) {
+      tick = el("i", { class: "tick" }, el("b"));
+      ticks.set(key, tick);
+      lane.append(tick);
+    }
+    return tick;
+  }
+  function inner(axis, seconds, first, last, keep) {
+    const step = withinChunk(axis.width, seconds);
+    if (!step) return;
+    for (let n = Math.ceil((first * seconds) / step); n * step < last * seconds; n++) {
+      const at = (n * step) / seconds; // in chunks
+      const beside = Math.abs(at - Math.round(at)) * axis.width;
+      if (beside < BESIDE) continue; // a boundary has its own
+      const key = `+${n}`;
+      keep.add(key);
+      const tick = tickAt(key);
+      box(tick, axis.x(0) + at * axis.width);
+      setAttr(tick, "class", "tick named inner");
+      setText(tick.firstElementChild, clock(n * step, true));
+    }
+  }
   return function render(axis, seconds, forks, left, right) {
     const keep = new Set();
     const every = axis.width >= 7 ? 1 : axis.labels;
@@ -56,18 +85,14 @@ export function makeRuler(lane) {
     for (let i = first - (first % every); i <= last; i += every) {
       const key = String(i);
       keep.add(key);
-      let tick = ticks.get(key);
-      if (!tick) {
-        tick = el("i", { class: "tick" }, el("b"));
-        ticks.set(key, tick);
-        lane.append(tick);
-      }
+      const tick = tickAt(key);
       box(tick, axis.x(i));
       const named = i % axis.labels === 0;
       setAttr(tick, "class", `tick${named ? " named" : ""}${forks.has(i) ? " fork" : ""}`);
       setText(tick.firstElementChild, named ? clock(i * seconds, tenths) : "");
       setAttr(tick, "title", forks.get(i) || null);
     }
+    inner(axis, seconds, first, last, keep);
     sweep(ticks, keep);
   };
 }
@@ -75,7 +100,7 @@ export function makeRuler(lane) {
 /** The lane of frames: one list item for each chunk, keyed by its id; the address of an image never changes. */
 export function makeFrameLane(list, { perf }) {
   const cells = new Map();
-  /** `hasty`: the view is rushing by, so new cells come without their images; the next calm call brings them. */
+  /** `hasty`: the view is rushing by, so new cells come without their images, as those far off do; a later call brings them. */
   function render(axis, state, left, hasty) {
     const keep = new Set();
     const [from, to] = axis.inView(left);
@@ -90,12 +115,12 @@ export function makeFrameLane(list, { perf }) {
         cells.set(chunk.id, cell);
         place(list, cell, i);
       }
-      update(cell, chunk, i, axis, state, hasty);
+      update(cell, chunk, i, axis, state, hasty || !axis.near(i, left));
     }
     sweep(cells, keep, abandon);
   }
 
-  function update(cell, chunk, i, axis, state, hasty) {
+  function update(cell, chunk, i, axis, state, bare) {
     const n = i + 1;
     const span = Math.min(axis.stride, axis.made - i);
     cell.dataset.index = i;
@@ -104,8 +129,8 @@ export function makeFrameLane(list, { perf }) {
     setAttr(cell, "aria-setsize", axis.made);
     setAttr(cell, "title", chunk.plan);
     box(cell, axis.x(i), axis.width * span);
-    if (!hasty) picture(cell, chunk, n, axis, state);
-    if (perf.pending.has(chunk.id)) measure(cell, chunk.id, perf);
+    if (!bare) picture(cell, chunk, n, axis, state);
+    if (!bare && perf.pending.has(chunk.id)) measure(cell, chunk.id, perf);
   }
 
   function picture(cell, chunk, n, axis, state) {
@@ -120,8 +145,8 @@ export function makeFrameLane(list, { perf }) {
       image.addEventListener("error", () => {
         image.dataset.failed = "1";
       });
-      const later = [...cell.images.keys()].filter((other) => other > k).sort()[0];
-      cell.insertBefore(image, later == null ? null : cell.images.get(later));
+      const later = Math.min(...[...cell.images.keys()].filter((other) => other > k));
+      cell.insertBefore(image, cell.images.get(later) ?? null);
       cell.images.set(k, image);
     }
     for (const [k, image] of cell.images) image.hidden = !axis.shown.includes(k);

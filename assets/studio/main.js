@@ -20,6 +20,7 @@ import { mountControls, mountTransport } from "./transport.js";
 const SHEETS = ["tokens", "layout", "stage", "timeline", "panels", "dialogs"];
 const PROJECT = /^[0-9a-f]{16}$/;
 const LAST = "tv2tv.project"; // the project this browser had open
+const HASTENED = 4; // frames: all of a short chunk
 const RETRY = 2000; // ms between attempts to reach a server that is away while the page opens
 
 /** Build the studio inside `host` (the page's static element). Calling it again for the same element does nothing. */
@@ -262,9 +263,9 @@ function receive(store, perf, message, at, openNew) {
   store.apply(message);
 }
 
-/** Ask for a chunk's frames at once, not only when the next paint puts them into the page. */
+/** Ask for a chunk's first frames at once, not only when the next paint puts them into the page. */
 function hasten(state, id) {
-  for (let k = 0; k < state.project.chunk_frames; k++) new Image().src = frameUrl(state, id, k);
+  for (let k = 0; k < Math.min(HASTENED, state.project.chunk_frames); k++) new Image().src = frameUrl(state, id, k);
 }
 
 function fromAddress() {

@@ -1,9 +1,10 @@
 // The stage: the frame under the playhead on a canvas, the picture that is forming, and what the studio is doing.
 import { button, el, setAttr, setText } from "./dom.js";
 import { FrameCache } from "./frames.js";
-import { busy, chunkOfFrame, formingHere, frameCount, frameUrl } from "./store.js";
+import { pictureAt, previewHint } from "./previews.js";
+import { busy, chunkOfFrame, formingHere, frameCount } from "./store.js";
 
-const AHEAD = 28; // frames fetched ahead while playing (1.6 s)
+const AHEAD = 1.6; // s fetched ahead while playing
 const SHARPEST = 2; // device pixels per CSS pixel that are worth drawing
 
 /** Build the stage into `root`. Gives the two places that other parts fill: {compare, drive}. */
@@ -12,7 +13,7 @@ export function mountStage(root, { store }) {
   const badge = el("div", { class: "badge", hidden: true }, el("i", { class: "pulse" }), el("span"));
   const places = { compare: el("div", { class: "compare-place", hidden: true }), drive: el("div", { class: "drive-place" }) };
   root.append(
-    el("div", { class: "screen-box" }, canvas, badge, places.drive),
+    el("div", { class: "screen-box" }, canvas, badge, previewHint(store), places.drive),
     places.compare,
     hint(store),
     failure(store),
@@ -52,11 +53,11 @@ function drawing(store, canvas) {
       showPreview(forming);
       if (preview.image && drawn) return void paint(preview.image, preview.url);
     }
-    const at = chunkOfFrame(state, state.frame);
-    const url = frameUrl(state, at.chunk.id, at.k);
-    const image = cache.get(url);
-    if (image) paint(image, url); // a missing frame holds the last one: the clock never waits
-    cache.want(soon(state));
+    const { url, plain } = pictureAt(state, state.frame, state.sub);
+    const key = cache.lost(url) ? plain : url; // a preview that is not there after all
+    const image = cache.get(key);
+    if (image) paint(image, key); // a missing frame holds the last one: the clock never waits
+    cache.want([key, ...soon(state)]);
   }
 
   async function showPreview(url) {
@@ -94,7 +95,7 @@ function drawing(store, canvas) {
     drawn = null;
     canvas.parentElement.style.setProperty("--aspect", state.project.width / state.project.height);
   });
-  store.on(["project", "path", "frame", "forming", "playing", "connected"], draw);
+  store.on(["project", "path", "frame", "sub", "preview", "forming", "playing", "connected"], draw);
   store.on(["frame", "path", "project"], (state) => {
     const at = chunkOfFrame(state, state.frame);
     if (!at || state.playing) return;
@@ -112,19 +113,21 @@ function previewUrl(state, calm) {
   return forming.preview[Math.min(forming.preview.length - 1, Math.floor(share * forming.preview.length))];
 }
 
-/** The frames that will be needed next, the current one first. */
+/** The pictures that will be needed next, the current one first. */
 function soon(state) {
   const total = frameCount(state);
-  const urls = [];
-  const add = (frame) => {
-    const at = chunkOfFrame(state, frame);
-    urls.push(frameUrl(state, at.chunk.id, at.k));
+  const { factor } = state.preview;
+  const urls = new Set();
+  const add = (place) => {
+    const frame = Math.floor(place / factor);
+    if (frame >= -1 && frame < total) urls.add(pictureAt(state, frame, place - frame * factor).url);
   };
-  add(state.frame);
-  for (let step = 1; step <= (state.playing ? AHEAD : 4) && state.frame + step < total; step++) add(state.frame + step);
-  if (state.playing && state.loop) for (let frame = 0; frame < 6 && frame < total; frame++) add(frame);
-  if (!state.playing && state.frame > 0) add(state.frame - 1);
-  return urls;
+  const here = state.frame * factor + state.sub;
+  const ahead = state.playing ? Math.ceil(AHEAD * state.project.fps * factor) : 4;
+  for (let step = 0; step <= ahead; step++) add(here + step);
+  if (state.playing && state.loop) for (let place = 0; place < 6 * factor; place++) add(place);
+  if (!state.playing) add(here - 1);
+  return [...urls];
 }
 
 /** The line in the corner that says what is being made right now. */

@@ -1,8 +1,15 @@
-// start.js: the dialog for a new project: an example frame, an own picture or video, a prompt, a name, and beats to begin with.
+// start.js: the dialog for a new project: a model, an example frame, an own picture or video or the prompt alone, beats to begin with.
 import { button, el, setAttr, setText } from "./dom.js";
 import { busily, field, openDialog } from "./dialog.js";
-import { beatsOf } from "./beats.js";
+import { beatsOf, chunksPerBeat } from "./beats.js";
+import { duration } from "./format.js";
 import { fileButton, objection, uploadFile } from "./upload.js";
+
+const TEXT_ALONE = { name: "text alone", prompt: "" }; // the server knows it by this name
+const BEATS = {
+  native: "run forward\nturn left 30\nstand, fire",
+  pretrained: "a fox walks through snow\nit sits down\nit looks up",
+};
 
 /** Open the dialog. The new project opens when it is made. */
 export function openStart(ctx) {
@@ -25,14 +32,32 @@ export function openStart(ctx) {
     file = own;
     for (const tile of form.grid.querySelectorAll("input")) tile.checked = start != null && tile.value === start.name;
     setAttr(form.own, "data-chosen", own ? "" : null);
-    setText(form.ownName, own ? own.name : "Choose or drop a picture, or a video to continue");
-    if (!promptTouched && start) form.prompt.value = start.prompt || "";
-    setAttr(form.prompt, "disabled", own ? "" : null);
-    setText(
-      form.promptHelp,
-      own ? "An own file starts with a plain prompt." : "What kind of clip this is. The example's own words work best.",
-    );
+    setText(form.ownName, own ? own.name : "Choose or drop a picture to animate, or a video to continue");
+    if (!promptTouched) form.prompt.value = start?.prompt || "";
+    explain();
     dialog.status("");
+  };
+
+  /** What follows from the chosen model: how it starts, what the prompt is for, how long a beat is, whether it runs here. */
+  const explain = () => {
+    const preset = presetOf(store.state.home, form.preset.value);
+    const draws = preset?.draws;
+    if (chosen === TEXT_ALONE && preset && !preset.from_text) return choose(exampleOf(store.state.home));
+    setAttr(form.text, "hidden", !store.state.home?.presets.some((each) => each.from_text));
+    form.text.querySelector("input").disabled = !preset?.from_text;
+    setText(
+      form.textWords,
+      preset?.from_text ? "The prompt, and no picture" : "Not with this model: it goes on from a picture",
+    );
+    setText(form.promptHelp, promptHelp(draws, chosen, file));
+    setAttr(form.prompt, "placeholder", file && !draws ? "A plain prompt, unless you write one" : null);
+    const chunk = draws && draws.chunk_frames / draws.fps;
+    const beat = draws ? chunksPerBeat(draws, 1) * chunk : 1;
+    setText(form.beatsHelp, `${beat === 1 ? "One second" : duration(beat)} each; change them later on the timeline.`);
+    setAttr(form.beats, "placeholder", draws ? BEATS.pretrained : BEATS.native);
+    describeModel(form, preset);
+    setText(create, preset?.fits === false ? "Create anyway" : "Create project");
+    return undefined;
   };
 
   const takeFile = (picked) => {
@@ -53,16 +78,20 @@ export function openStart(ctx) {
       const { beats, problem } = beatsOf(form.beats.value);
       if (problem) throw new Error(problem);
       const name = form.name.value.trim();
+      const prompt = form.prompt.value.trim();
+      if (chosen === TEXT_ALONE && !prompt) {
+        form.prompt.focus();
+        throw new Error("The prompt is empty. Without a picture it is all there is: write what is to be seen.");
+      }
       let id;
       if (file) {
-        ({ id } = await uploadFile(ctx, file, (part) =>
-          dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…"),
-        ));
+        const told = (part) => dialog.status(part < 1 ? `Uploading… ${Math.round(part * 100)} %` : "Checking the file…");
+        ({ id } = await uploadFile(ctx, file, told, { name, prompt, preset: form.preset.value }));
         if (name) await commands.rename({ name }, id);
       } else {
         ({ id } = await commands.createProject({
           start: chosen?.name,
-          prompt: form.prompt.value.trim() || undefined,
+          prompt: prompt || undefined,
           name: name || undefined,
           preset: form.preset.value || undefined,
         }));
@@ -78,6 +107,8 @@ export function openStart(ctx) {
   form.prompt.addEventListener("input", () => {
     promptTouched = true;
   });
+  form.preset.addEventListener("change", explain);
+  form.text.addEventListener("change", () => choose(TEXT_ALONE));
   form.beats.addEventListener("input", () => setText(form.beatsCount, beatsOf(form.beats.value).words));
   form.node.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -108,10 +139,18 @@ function build() {
       class: "input",
       rows: 3,
       spellcheck: "false",
-      placeholder: "run forward\nturn left 30\nstand, fire",
     }),
     beatsCount: el("p", { class: "hint num" }),
+    textWords: el("span", { class: "start-blank" }),
+    modelNote: el("p", { class: "model-note" }),
   };
+  form.text = el(
+    "label",
+    { class: "start start-text" },
+    el("input", { class: "sr", type: "radio", name: "tv2tv-start", value: TEXT_ALONE.name }),
+    form.textWords,
+    el("span", { class: "start-name ellipsis", text: "Text alone" }),
+  );
   form.own = el(
     "div",
     { class: "own-file" },
@@ -122,10 +161,21 @@ function build() {
   form.promptHelp = prompt.querySelector(".hint");
   form.presetField = field("Model", form.preset, " ");
   form.presetHelp = form.presetField.querySelector(".hint");
+  form.presetHelp.before(form.modelNote);
+  form.modelNote.id = `${form.preset.id}-note`;
+  form.preset.setAttribute("aria-describedby", `${form.modelNote.id} ${form.presetHelp.id}`);
+  const beats = field("Beats, one per line", form.beats, " ");
+  form.beatsHelp = beats.querySelector(".hint");
   form.node = el(
     "form",
     { class: "start-form" },
-    el("div", { class: "stack" }, el("p", { class: "label", text: "Start from an example frame" }), form.grid, form.own),
+    el(
+      "div",
+      { class: "stack" },
+      el("p", { class: "label", text: "Start from an example frame or from text alone" }),
+      form.grid,
+      form.own,
+    ),
     el(
       "div",
       { class: "stack start-words" },
@@ -136,7 +186,7 @@ function build() {
         "details",
         { class: "fold" },
         el("summary", { class: "label", text: "Begin with a storyboard" }),
-        field("Beats, one per line", form.beats, "One second each; change them later on the timeline."),
+        beats,
         form.beatsCount,
       ),
     ),
@@ -165,15 +215,8 @@ function fill(form, home, choose) {
         el("span", { class: "start-name ellipsis", text: titled(start.name) }),
       ),
     ),
+    form.text,
   );
-  const preset = (name) => home.presets.find((each) => each.name === name);
-  const tell = () => {
-    const now = preset(form.preset.value);
-    setText(
-      form.presetHelp,
-      now ? [now.why, needs(now.needs), now.licence && `Licence: ${now.licence}`].filter(Boolean).join(" · ") : "",
-    );
-  };
   form.preset.replaceChildren(
     ...home.presets.map((each) =>
       el("option", {
@@ -183,24 +226,46 @@ function fill(form, home, choose) {
     ),
   );
   form.preset.value = home.default_preset;
-  form.preset.addEventListener("change", tell);
   setAttr(form.presetField, "hidden", home.presets.length < 2);
-  tell();
-  const example = home.starts.find((each) => each.name === home.example) || home.starts[0];
-  if (example) choose(example);
+  choose(exampleOf(home));
+}
+
+const presetOf = (home, name) => home?.presets.find((each) => each.name === name);
+const exampleOf = (home) => home.starts.find((each) => each.name === home.example) || home.starts[0] || null;
+
+/** Whether the chosen model runs here, and what it draws and needs. */
+function describeModel(form, preset) {
+  const why = (preset?.why || "").replaceAll("`", "");
+  setText(form.modelNote, preset?.fits === false ? `This machine cannot run it. ${why}` : why);
+  setAttr(form.modelNote, "data-kind", preset?.fits === false ? "error" : null);
+  setAttr(form.modelNote, "hidden", !why);
+  const { draws, licence } = preset || {};
+  setText(
+    form.presetHelp,
+    [draws && shapeOf(draws), needs(preset?.needs), licence && `Licence: ${licence}`].filter(Boolean).join(" · "),
+  );
+}
+
+function shapeOf({ width, height, fps, chunk_frames: frames }) {
+  return `${width} × ${height}, ${fps} fps, ${frames} frames (${duration(frames / fps)}) a chunk`;
+}
+
+function promptHelp(draws, chosen, file) {
+  if (chosen === TEXT_ALONE) return "What is to be seen: it is all that the model starts from.";
+  if (draws) return "What is to be seen; every chunk is drawn with it and with its plan line.";
+  return file
+    ? "What kind of clip this is; an exported clip brings its own."
+    : "What kind of clip this is. The example's own words work best.";
 }
 
 const titled = (name) => name.replace(/[-_]+/g, " ").replace(/^./, (first) => first.toUpperCase());
 
+const NEEDS = { vram_gb: "GPU memory", ram_gb: "main memory", memory_gb: "memory", disk_gb: "disk" };
+
 /** What a model needs, as one line, whatever the preset says about it. */
 function needs(given) {
-  if (!given) return "";
-  if (typeof given === "string") return `Needs ${given}`;
-  const parts = Object.entries(given)
+  const parts = Object.entries(given || {})
     .filter(([, value]) => value)
-    .map(([name, value]) => {
-      const [, what, unit] = /^(.*?)(?:_(gb|mb))?$/.exec(name);
-      return value === true ? what : unit ? `${value} ${unit.toUpperCase()} ${what}` : `${what} ${value}`;
-    });
-  return parts.length ? `Needs ${parts.join(" and ").replace(/_/g, " ")}` : "";
+    .map(([name, value]) => (NEEDS[name] ? `${value} GB ${NEEDS[name]}` : `${name.replaceAll("_", " ")} ${value}`));
+  return parts.length ? `Needs ${parts.join(", ")}` : "";
 }

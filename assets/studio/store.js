@@ -4,6 +4,7 @@ export { timecode } from "./format.js";
 
 const REMEMBERED = ["theme", "zoom", "loop", "speed"]; // kept in this browser between visits
 const MEMORY = "tv2tv.view";
+const PLAIN = { smooth: false, sharpen: false, factor: 1, variant: "", ready: new Set(), stopped: null };
 export const IDLE = { state: "idle", reason: null, done: 0, total: 0, left_s: null, message: null, take: null };
 
 function initial() {
@@ -23,6 +24,8 @@ function initial() {
     connected: "connecting", // "connecting" | "live" | "lost"
     selected: null, // chunk index; path.length (or more: a planned line further on) is a chunk not made yet; null = nothing chosen
     frame: -1, // playhead: frame number over all generated chunks; -1 = the start frame
+    sub: 0, // so many of the preview.factor steps to the next frame further on; a frame set without it is met exactly
+    preview: PLAIN, // Smooth and Sharpen on the stage: what is wanted, and the chunks that are ready
     playing: false,
     speed: 1,
     loop: false,
@@ -44,7 +47,8 @@ export class Store {
   }
 
   /** Change some keys; watchers of those that really changed run once, before the next paint. */
-  set(patch) {
+  set(change) {
+    const patch = "frame" in change && !("sub" in change) ? { ...change, sub: 0 } : change;
     const next = { ...this.state };
     let any = false;
     for (const [key, value] of Object.entries(patch)) {
@@ -164,6 +168,14 @@ const CHANGES = {
   job: (state, m) => ({ job: m.job }),
   queue: (state, m) => ({ queue: m.queue }),
   project: (state, m) => ({ project: { ...state.project, ...m.project } }),
+  preview: (state, m) => ({
+    preview: { ...m.preview, ready: new Set(m.preview.ready) },
+    sub: m.preview.factor === state.preview.factor ? state.sub : 0,
+  }),
+  previewed(state, m) {
+    if (m.variant !== state.preview.variant) return {};
+    return { preview: { ...state.preview, ready: new Set(state.preview.ready).add(m.chunk) } };
+  },
   export(state, m) {
     const others = state.exports.filter((one) => one.id !== m.export.id);
     return { exports: [...others, m.export] };
@@ -176,6 +188,7 @@ function inRange(state, path, project, planned) {
   const last = Math.max(path.length, ...Object.keys(planned || {}).map(Number));
   return {
     frame: Math.min(state.frame, frames - 1),
+    sub: state.frame < frames - 1 ? state.sub : 0,
     selected: state.selected == null ? null : Math.min(state.selected, last),
   };
 }
@@ -240,6 +253,11 @@ export function planSource(state, index) {
 export function formingHere(state) {
   const forming = state.forming;
   return forming && forming.index === state.path.length && (!forming.take || forming.take === state.active) ? forming : null;
+}
+
+/** True when the open project's model is a pretrained one: it takes plain words, and no controls of a game. */
+export function plainWords(state) {
+  return Boolean(state.home?.presets.find((each) => each.name === state.project?.preset)?.draws);
 }
 
 /** True while the device works, or is about to work, for this project. */

@@ -1,6 +1,8 @@
 // takes.js: the region "Takes": every future as a tree, to switch, rename, compare and delete; the tree itself is tree.js.
+import { openBridge } from "./bridge.js";
 import { button, el, keyedList, setAttr, setText } from "./dom.js";
 import { count, duration } from "./format.js";
+import { busy } from "./store.js";
 import { attempt, toast } from "./toast.js";
 import { treeOf } from "./tree.js";
 
@@ -13,7 +15,9 @@ export function mountTakes(root, { store, commands }) {
     class: "hint takes-hint",
     text: "Rewrite a chunk or ask for another try: the new future appears here as a take, the old one stays.",
   });
-  root.append(el("section", { class: "takes", "aria-label": "Takes" }, list, hint));
+  const bridge = button("Bridge to…", () => openBridge({ store, commands }), { icon: "branch" });
+  bridge.title = "A new take that leads towards a frame of your choice";
+  root.append(el("section", { class: "takes", "aria-label": "Takes" }, list, hint, bridge));
   const rows = new Map(); // take id → its parts
 
   const actions = {
@@ -40,6 +44,7 @@ export function mountTakes(root, { store, commands }) {
     (node, { take, depth }) => update(rows.get(take.id), take, depth, store.state),
   );
 
+  store.on(["project", "job"], (state) => setAttr(bridge, "disabled", !state.project || busy(state)));
   store.on(["takes", "active", "compare", "project"], (state) => {
     render(treeOf(state.takes));
     for (const id of rows.keys()) if (!state.takes.some((take) => take.id === id)) rows.delete(id);

@@ -2,6 +2,8 @@
 import { formingHere, frameUrl } from "./store.js";
 import { timecode } from "./format.js";
 
+const STRIP = 4; // frames that stand for a chunk
+
 /**
  * The inspector's target: {key, index, take, chunk|null, next, base, frames, place}. `key` names the draft, `next` is true when nothing
  * is chosen (the target then moves on while chunks arrive), `base` is the line without a draft. Null without a project.
@@ -31,7 +33,7 @@ export function target(state) {
 }
 
 function frames(state, index, chunk, forming, size) {
-  if (chunk) return Array.from({ length: size }, (_, k) => frameUrl(state, chunk.id, k));
+  if (chunk) return Array.from({ length: STRIP }, (_, i) => frameUrl(state, chunk.id, Math.floor((i * size) / STRIP)));
   return forming && forming.index === index && forming.preview ? forming.preview : [];
 }
 

@@ -135,7 +135,8 @@ function layout(view) {
   }
   view.ghosts = plannedRuns(state.planned, state.path.length);
   const planned = view.ghosts.length ? view.ghosts[view.ghosts.length - 1].last : -1;
-  view.axis = makeAxis({ made: state.path.length, planned, view: view.width, zoom: state.zoom });
+  const size = state.project?.chunk_frames;
+  view.axis = makeAxis({ made: state.path.length, planned, view: view.width, zoom: state.zoom, size });
   view.full = Math.max(view.width, Math.ceil(view.axis.total));
   parts.canvas.style.width = `${view.full}px`;
   parts.slot.place(view.axis);
@@ -221,7 +222,7 @@ function forks(state) {
 function playhead(view, state) {
   const { axis, parts } = view;
   if (!state.project) return;
-  const x = axis.ofFrame(state.frame, state.project.chunk_frames);
+  const x = axis.ofFrame(state.frame);
   parts.head.style.transform = `translateX(${x}px)`;
   parts.start.classList.toggle("chosen", state.frame < 0);
   if (performance.now() - view.hands < HANDS_OFF) return;
@@ -266,13 +267,12 @@ function glide(view, to, at_once = false) {
 function zoomTo(view, width) {
   const { store, axis } = view;
   const { state } = store;
-  const size = state.project?.chunk_frames || 4;
   const seen = (px) => px >= view.left && px <= view.left + view.width;
-  const head = axis.ofFrame(state.frame, size);
+  const head = axis.ofFrame(state.frame);
   const anchor = seen(head) ? head : view.left + view.width / 2;
   const chunk = (anchor - axis.x(0)) / axis.width;
   const offset = anchor - view.left;
-  const wanted = Math.max(axis.low, Math.min(520, width));
+  const wanted = Math.max(axis.low, Math.min(axis.widest, width));
   store.set({ zoom: wanted <= axis.low * 1.001 && axis.low < 48 ? 0 : wanted });
   layout(view);
   glide(view, view.axis.x(0) + chunk * view.axis.width - offset, true);
@@ -282,12 +282,9 @@ function zoomTo(view, width) {
 function pointing(view) {
   const { store, parts } = view;
   const at = (event) => event.clientX - parts.canvas.getBoundingClientRect().left;
-  const size = () => store.state.project?.chunk_frames || 4;
-  let frame = null;
   const scrub = (event) => {
-    frame = view.axis.toFrame(at(event), size());
     store.set({ playing: false });
-    seek(store, frame);
+    seek(store, view.axis.toFrame(at(event)));
   };
   parts.ruler.addEventListener("pointerdown", (event) => {
     if (event.button || !frameCount(store.state)) return;
@@ -296,12 +293,12 @@ function pointing(view) {
   });
   parts.ruler.addEventListener("pointermove", (event) => parts.ruler.hasPointerCapture(event.pointerId) && scrub(event));
   parts.list.addEventListener("click", (event) => {
-    if (event.target.closest(".cell")) seek(store, view.axis.toFrame(at(event), size()));
+    if (event.target.closest(".cell")) seek(store, view.axis.toFrame(at(event)));
   });
   parts.plans.addEventListener("click", (event) => {
     const bar = event.target.closest(".plan");
     if (bar?.classList.contains("ghost")) choose(store, Number(bar.dataset.first));
-    else if (bar) seek(store, view.axis.toFrame(at(event), size()));
+    else if (bar) seek(store, view.axis.toFrame(at(event)));
   });
   const next = () => choose(store, store.state.path.length);
   parts.slot.body.addEventListener("click", next);

@@ -1,22 +1,19 @@
 // The two rows under the stage: playing (transport) and making (controls). Buttons keep their places; they are disabled, not hidden.
 import { button, el, setAttr, setIcon, setText } from "./dom.js";
-import { rest, seek, togglePlay } from "./clock.js";
+import { exact, rest, seek, step, togglePlay } from "./clock.js";
 import { left, timecode } from "./format.js";
+import { previewButtons } from "./previews.js";
 import { busy, frameCount } from "./store.js";
 import { attempt } from "./toast.js";
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 
 /** Play, step, loop, speed, position, time. */
-export function mountTransport(root, { store }) {
+export function mountTransport(root, { store, commands }) {
   const act = (label, icon, run, key) => {
     const node = button(label, run, { icon, iconOnly: true, class: "quiet" });
     node.title = key ? `${label} (${key})` : label;
     return node;
-  };
-  const step = (by) => () => {
-    store.set({ playing: false });
-    seek(store, store.state.frame + by);
   };
   const first = act(
     "To the start",
@@ -27,9 +24,9 @@ export function mountTransport(root, { store }) {
     },
     "Home",
   );
-  const back = act("Frame back", "prev", step(-1), ",");
+  const back = act("Frame back", "prev", () => step(store, -1), ",");
   const play = act("Play", "play", () => togglePlay(store), "space");
-  const on = act("Frame forward", "next", step(1), ".");
+  const on = act("Frame forward", "next", () => step(store, 1), ".");
   const last = act("To the end", "last", () => toEnd(store), "End");
   const loop = act("Loop", "loop", () => store.set({ loop: !store.state.loop }));
   const follow = act("Follow new frames", "follow", () => toEnd(store));
@@ -57,25 +54,28 @@ export function mountTransport(root, { store }) {
   root.append(
     el("div", { class: "cluster" }, first, back, play, on, last),
     el("div", { class: "cluster loop-speed" }, loop, speed),
+    previewButtons(store, commands),
     position,
     el("div", { class: "time" }, el("span", { class: "codes" }, now, " / ", total), place),
     follow,
   );
 
-  store.on(["frame", "path", "project", "playing"], (state) => {
+  store.on(["frame", "sub", "preview", "path", "project", "playing"], (state) => {
     const frames = frameCount(state);
     const size = state.project?.chunk_frames || 4;
     const fps = state.project?.fps || 17.5;
-    setText(now, timecode(state.frame, fps));
+    const here = exact(state);
+    setText(now, timecode(here, fps));
     setText(total, timecode(frames, fps));
     const at = `chunk ${Math.floor(state.frame / size) + 1} of ${state.path.length}`;
     const where = !frames ? "no chunks yet" : state.frame < 0 ? "start frame" : at;
     setText(place, where);
     setAttr(position, "max", Math.max(0, frames - 1));
     position.disabled = !frames;
-    if (Number(position.value) !== state.frame) position.value = String(state.frame);
-    if (!state.playing) setAttr(position, "aria-valuetext", `${timecode(state.frame, fps)}, ${where}`);
-    position.style.setProperty("--done", frames > 1 ? `${((state.frame + 1) / frames) * 100}%` : "0%");
+    setAttr(position, "step", 1 / state.preview.factor);
+    if (Number(position.value) !== here) position.value = String(here);
+    if (!state.playing) setAttr(position, "aria-valuetext", `${timecode(here, fps)}, ${where}`);
+    position.style.setProperty("--done", frames > 1 ? `${((here + 1) / frames) * 100}%` : "0%");
     setAttr(play, "aria-pressed", String(state.playing));
     setIcon(play, state.playing ? "pause" : "play");
     disable(play, !frames);
@@ -210,7 +210,7 @@ export function jobWords(job) {
     case "loading":
       return job.message || "Loading the model…";
     case "running":
-      return [job.reason === "drive" ? "Driving" : "Generating", of, tail].filter(Boolean).join(" · ");
+      return [{ drive: "Driving", bridge: "Bridging" }[job.reason] ?? "Generating", of, tail].filter(Boolean).join(" · ");
     case "pausing":
       return "Pausing at the next boundary…";
     case "paused":

@@ -18,11 +18,14 @@ export function objection(file) {
   return file.size === 0 ? `“${shorten(file.name)}” is empty. Choose another file.` : "";
 }
 
-/** Upload `file`, open what came of it and give {id, notice}. `onProgress(share)`; throws Error for people. */
-export async function uploadFile({ commands }, file, onProgress = () => {}) {
+/**
+ * Upload `file`, open what came of it and give {id, notice}. `onProgress(share)`; `wanted` may hold the name, prompt and preset of
+ * a project that starts from a picture or a video. Throws Error for people.
+ */
+export async function uploadFile({ commands }, file, onProgress = () => {}, wanted = {}) {
   const wrong = objection(file);
   if (wrong) throw new Error(wrong);
-  const answer = await commands.upload(file, onProgress);
+  const answer = await commands.upload(file, onProgress, wanted);
   commands.open(answer.id);
   if (answer.notice) toast(answer.notice);
   return answer;

@@ -63,6 +63,16 @@ def test_a_preset_gives_what_no_flag_says(run):
     assert json.loads(Path("clip.json").read_text())["settings"]["steps"] == 4
 
 
+def test_a_clip_is_smoothed_and_sharpened_on_its_way_into_the_file(run, capsys):
+    assert run("generate", "--seconds", "0.5", "--fps", "35", "--scale", "2") == 0
+    delivery = json.loads(Path("clip.json").read_text())["delivery"]
+    assert delivery == {"fps_factor": 2, "sharpen": 2, "frames": 15, "fps": 35.0, "size": [80, 48]}
+    assert count_frames("clip.mp4") == 15
+    for flags in (["--fps", "30"], ["--scale", "3"], ["--fps", "fast"]):
+        assert run("generate", *flags) == 2
+        assert "allowed are" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_130_and_leaves_the_good_clip_alone(run, tmp_path, capsys):
     Path("clip.mp4").write_bytes(b"a good clip of yesterday")
     assert run("generate", "--seconds", "2", backend=Interrupted()) == 130

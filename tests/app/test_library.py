@@ -8,7 +8,11 @@ import pytest
 
 from app.jobs import Idle
 from tests.app.studio import Bench
+from tv2tv_core.engine.pretrained.past import moving_part
 from tv2tv_core.errors import InputError, StorageError
+from tv2tv_core.media.clip import TEXT_ALONE
+
+PRETRAINED = "wan-vace-1.3b"
 
 
 @pytest.fixture
@@ -22,6 +26,19 @@ def test_a_new_project_needs_no_model(bench: Bench):
     session = bench.library.create()
     assert bench.loads == 0 and len(session.path) == 1
     assert session.project.frames(session.path[0].id).shape == (4, 24, 40, 3)
+
+
+def test_a_story_may_start_from_its_prompt_alone_where_the_model_can(bench: Bench):
+    with pytest.raises(InputError, match="cannot start from text: choose a start frame"):
+        bench.library.create(TEXT_ALONE, "a fox")
+    with pytest.raises(InputError, match="write what is to be seen"):
+        bench.library.create(TEXT_ALONE, "  ", preset=PRETRAINED)
+    session = bench.library.create(TEXT_ALONE, "a red fox", preset=PRETRAINED)
+    info = session.project.info
+    assert (info.name, info.prompt, info.start, info.preset) == ("a red fox", "a red fox", TEXT_ALONE, PRETRAINED)
+    start = session.project.frames(session.path[0].id)
+    assert not len(moving_part(start)), "the pretrained backend would take it for a picture"
+    assert bench.library.create(TEXT_ALONE, "a fox", name="Mine", preset=PRETRAINED).project.info.name == "Mine"
 
 
 def test_the_list_shows_the_newest_first_with_what_is_in_it(bench: Bench):

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.exports import Exporter
+from app.previews import Previews
 from app.routes import SESSION_COMMANDS, Studio, install
 from app.sessions import Session
 from tests.app.studio import Bench
@@ -29,6 +30,9 @@ ELSEWHERE = [
     "p/nonsense/c/{c}/0.png",
     "p/..%2f..%2fetc/c/{c}/0.png",
     "p/{p}/c/{c}/0.png/..",
+    "p/{p}/preview/2x1-00000000/{c}/1.jpg",
+    "p/{p}/preview/..%2f..%2f/{c}/1.jpg",
+    "p/..%2f..%2f/preview/2x1-00000000/{c}/1.jpg",
     "p/{p}/export/..%2f/x",
     "p/{p}/export/{c}/..%2fx.mp4",
     "starts/..%2f..%2fREADME.png",
@@ -43,7 +47,8 @@ class Web:
         self.bench = Bench(folder)
         self.exporter = Exporter(folder)
         app = FastAPI()
-        install(app, Studio(self.bench.library, self.bench.device, self.bench.hub, self.exporter))
+        self.previews = Previews(folder, self.bench.device, self.bench.hub)
+        install(app, Studio(self.bench.library, self.bench.device, self.bench.hub, self.exporter, self.previews))
         self.http = TestClient(app, raise_server_exceptions=False)
 
     def post(self, path: str, body: object = None) -> dict:
@@ -63,13 +68,17 @@ def web(tmp_path: Path):
     one = Web(tmp_path / "projects")
     yield one
     one.exporter.close()
+    one.previews.close()
     one.bench.close()
 
 
 def test_home_tells_what_there_is_to_start_from(web: Web):
     session = web.made()
     home = web.http.get("/studio/api/home").json()
-    assert {"embedded"} <= {row["name"] for row in home["presets"]}
+    models = {row["name"]: row for row in home["presets"]}
+    assert (models["embedded"]["draws"], models["embedded"]["from_text"]) == (None, False)
+    assert models["helios-14b"]["draws"] == {"width": 640, "height": 384, "fps": 24.0, "chunk_frames": 33}
+    assert models["helios-14b"]["from_text"]
     assert [row["id"] for row in home["projects"]] == [session.id]
     assert all(web.http.get(row["image"]).headers["content-type"] == "image/png" for row in home["starts"])
     assert next(row for row in home["settings"] if row["name"] == "seed")["maximum"] == str(2**63 - 1)
@@ -93,12 +102,15 @@ def test_no_address_leads_anywhere_else(web: Web, path: str):
     assert 400 <= answer.status_code < 500 and b"root:" not in answer.content and b"import" not in answer.content
 
 
-@pytest.mark.parametrize("command", [*SESSION_COMMANDS, "duplicate", "delete", "queue", "export", "nonsense"])
+OTHERS = ["duplicate", "delete", "queue", "export", "cancel_export", "preview", "nonsense"]
+
+
+@pytest.mark.parametrize("command", [*SESSION_COMMANDS, *OTHERS])
 def test_no_command_breaks_on_hostile_values(web: Web, command: str):
     session = web.made(2)
     chunk = session.path[1].id
     keys = ["seconds", "chunk", "line", "hold", "lines", "beats", "seconds_per_beat", "take", "name", "order", "kind", "scale",
-            "other", "captions", "seed", "steps"]  # fmt: skip
+            "other", "captions", "seed", "steps", "smooth", "sharpen", "at", "target", "picture"]  # fmt: skip
     for value in HOSTILE:
         body = dict.fromkeys(keys, value) | {"chunk": chunk if value == 0 else value}
         sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
@@ -130,6 +142,20 @@ def test_export_and_download(web: Web):
     copy = web.http.get(f"/studio/p/{session.id}/project.tv2tv")
     assert copy.content.startswith(b"SQLite format 3") and ".tv2tv" in copy.headers["content-disposition"]
     assert not list((web.bench.library.folder / ".exports" / session.id).glob("*.tv2tv"))
+
+
+def test_a_cancelled_export_leaves_no_file_and_another_one_follows(web: Web):
+    session = web.made(40)
+    slow = web.post(f"p/{session.id}/export", {"kind": "png", "scale": 4, "fps_factor": 4, "sharpen": 4})["export"]
+    behind = web.post(f"p/{session.id}/export", {"kind": "mp4"})["export"]
+    last = web.post(f"p/{session.id}/export", {"kind": "srt"})["export"]
+    for task in (behind, slow):
+        web.post(f"p/{session.id}/cancel_export", {"export": task})
+    ended = [web.exporter.wait(session, task) for task in (slow, behind, last)]
+    assert [task["state"] for task in ended] == ["cancelled", "cancelled", "done"] and not ended[0]["files"]
+    assert [path.name for path in (web.bench.library.folder / ".exports" / session.id).iterdir()] == [last]
+    web.post(f"p/{session.id}/cancel_export", {"export": last})
+    assert web.http.get(ended[2]["files"][0]["url"]).status_code == 200
 
 
 def test_an_export_is_smoothed_and_sharpened_in_one_press(web: Web):

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from app.exports import Exporter
+from app.sessions import Session
 from app.uploads import take_in
 from tests.app.studio import Bench
+from tests.fakes import FakeBackend
+from tv2tv_core.engine.pretrained.past import moving_part
 from tv2tv_core.errors import InputError
+from tv2tv_core.media.clip import OWN_VIDEO, TEXT_ALONE
 from tv2tv_core.media.video import write_mp4
 
 
@@ -47,6 +51,45 @@ def test_a_video_starts_a_project_from_its_last_frames(bench: Bench, tmp_path: P
     session, notice = take_in(bench.library, io.BytesIO((tmp_path / "own.mp4").read_bytes()), "holiday.mp4", {})
     assert "video" in notice
     assert session.project.frames(session.path[0].id).mean() > 200
+
+
+def test_a_video_brings_as_many_frames_as_the_model_draws_at_a_time(tmp_path: Path):
+    """The past of a pretrained model is a second or more, not the four frames of the one that ships."""
+    bench = Bench(tmp_path / "projects", FakeBackend(chunk_frames=64, fps=Fraction(16)))
+    shades = np.repeat(np.arange(30, 230, 10, dtype=np.uint8), 48 * 64 * 3).reshape(-1, 48, 64, 3)
+    write_mp4(tmp_path / "own.mp4", [shades], Fraction(16), scale=1)
+    wanted = {"preset": "wan-vace-1.3b"}
+    session, _ = take_in(bench.library, io.BytesIO((tmp_path / "own.mp4").read_bytes()), "own.mp4", wanted)
+    moving = moving_part(session.project.frames(session.path[0].id))
+    assert len(moving) == 20 and np.abs(moving.mean((1, 2, 3)) - shades.mean((1, 2, 3))).max() < 4
+    assert session.project.info.prompt == OWN_VIDEO
+    session.generate(chunks=1)
+    bench.settle(session)
+    again = _restored(bench, session)
+    assert np.array_equal(again.project.frames(again.path[0].id), session.project.frames(session.path[0].id))
+    bench.close()
+
+
+def test_a_start_from_text_alone_comes_back_from_its_clip(tmp_path: Path):
+    bench = Bench(tmp_path / "projects", FakeBackend(chunk_frames=80, fps=Fraction(24)))
+    session = bench.library.create(TEXT_ALONE, "a red fox", preset="skyreels-df-1.3b")
+    session.generate(chunks=1)
+    bench.settle(session)
+    again = _restored(bench, session)
+    assert (again.project.info.start, again.project.info.preset) == (TEXT_ALONE, "skyreels-df-1.3b")
+    assert not len(moving_part(again.project.frames(again.path[0].id)))
+    bench.close()
+
+
+def _restored(bench: Bench, session: Session) -> Session:
+    """What comes of a project's MP4 when it is dropped on the page."""
+    exporter = Exporter(bench.library.folder)
+    done = exporter.wait(session, exporter.start(session, {"kind": "mp4", "scale": 1}))
+    assert done["state"] == "done", done
+    task = done["files"][0]["url"].split("/")[-2]
+    clip = exporter.file(session.id, task, done["files"][0]["name"]).read_bytes()
+    exporter.close()
+    return take_in(bench.library, io.BytesIO(clip), "clip.mp4", {})[0]
 
 
 def test_an_exported_clip_brings_its_plan_back_and_then_the_same_frames(bench: Bench, tmp_path: Path):

@@ -20,6 +20,7 @@ from tests.fakes import FakeBackend
 from tests.media.clip_views import clip_view
 from tv2tv_core.data.starts import list_starts, load_start
 from tv2tv_core.errors import InputError
+from tv2tv_core.media import start_frames
 from tv2tv_core.media.clip import ClipRequest, make_clip
 from tv2tv_core.media.clip_document import ClipDocument, NoDocument, make_document, read_document
 from tv2tv_core.media.clip_view import ClipView
@@ -137,6 +138,23 @@ def test_the_start_is_kept_only_when_it_does_not_ship(tmp_path: Path) -> None:
 def test_a_still_start_is_kept_once() -> None:
     assert len(document()["start_frames"]) == 4
     assert len(make_document(Facts(), PATH, "Take 1", lambda: own_start(still=True))["start_frames"]) == 1
+
+
+def test_a_start_that_ends_still_is_kept_without_the_filling(tmp_path: Path) -> None:
+    frames = np.concatenate([own_start()[:2], own_start()[1:2], own_start()[1:2]])
+    value = make_document(Facts(), PATH, "Take 1", lambda: frames)
+    assert len(value["start_frames"]) == 2
+    assert np.array_equal(read_json(tmp_path, value).start_frames, frames)
+
+
+def test_of_a_start_that_is_too_large_the_last_frames_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = document()["start_frames"]
+    monkeypatch.setattr(start_frames, "MAX_PICTURES", sum(len(one) for one in pictures[-2:]))
+    assert document()["start_frames"] == pictures[-2:]
+    monkeypatch.setattr(start_frames, "MAX_PICTURES", 10)
+    assert document()["start_frames"] == pictures[-1:]
+    kept = start_frames.unpack_start(pictures[-2:], 4, (40, 24))
+    assert np.array_equal(kept, own_start()[[2, 3, 3, 3]])
 
 
 def test_a_still_start_comes_back_as_a_whole_chunk(tmp_path: Path) -> None:
@@ -260,7 +278,7 @@ WRONG = [
     ({"start_frames": ["AAAA"]}, "PNG"),
     ({"start_frames": ["no base64!"]}, "PNG"),
     ({"start_frames": [5]}, "PNG"),
-    ({"start_frames": [""] * 3}, "3 start frames"),
+    ({"start_frames": [""] * 5}, "5 start frames"),
     ({"size": [41, 24]}, "pixels"),
 ]
 

@@ -45,7 +45,8 @@ class GenerateRequest:
     """What to make: `chunks` more chunks after `history`, which ends at a boundary (its last segment is a chunk).
 
     `plan[i]` is the line that a person wrote for the i-th of these chunks; None, an empty line or a plan that has run
-    out leave it to the model. `take` names the branch: another take of the same project seed draws other noise.
+    out leave it to the model; `author` is who wrote it when no person did. `take` names the branch: another take of the
+    same project seed draws other noise.
     `seed`, `steps`, `guidance`, `temperature` and `top_p` have the bounds of `tv2tv_core.settings`.
     Raises InputError with the argument, the value and what is allowed.
     """
@@ -61,6 +62,7 @@ class GenerateRequest:
     temperature: float = 0.8
     top_p: float = 0.9
     previews: bool = False
+    author: Source = "person"
 
     def __post_init__(self) -> None:
         if isinstance(self.plan, str):
@@ -204,7 +206,7 @@ def _text(
 ) -> Generator[Event, None, History | None]:
     """The text before the next chunk; returns the history with its segment if one was written, None at EOS."""
     index = next_index(history)
-    source: Source = "person" if forced else "model"
+    source: Source = request.author if forced else "model"
     if forced:
         line: str | None = forced
     else:

@@ -32,10 +32,18 @@ MAX_PROMPT = 500
 MAX_PLAN_BYTES = 2**20
 SCALE = 4
 """Frames are enlarged for the file: 160x96 is a stamp on today's screens."""
+WIDE = 1280
+"""Pixels of width that are enough: larger frames are enlarged less, or not at all."""
 FPS, CHUNK_FRAMES = Fraction(35, 2), 4
 """The clock of the arena. It lets a request be checked before a backend is loaded; the file follows the backend's."""
 OWN_FOOTAGE = "a first-person shooter clip in a base"
 """The prompt for a person's own picture when they write none: general words of the kind that training used."""
+OWN_VIDEO = "a video"
+"""The same for a pretrained model."""
+TEXT_ALONE = "text alone"
+"""What a start is called when there is no picture to start from."""
+NOTHING_SEEN = 127
+"""The grey of a start frame that stands for none; pretrained models take a start of one flat colour for that."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +138,14 @@ def chunk_count(seconds: float, fps: Fraction, chunk_frames: int) -> int:
     return max(1, math.floor(seconds * fps / chunk_frames + 0.5))
 
 
-def resolve_start(start: str | None) -> Start:
+def resolve_start(start: str | None, preset: Preset | None = None) -> Start:
     """The start frames called or stored at `start` (None: the first one that ships).
 
+    Of a video come as many of its last frames as a chunk of `preset` has (None: of a native model), at its frame rate.
     Raises InputError for an unknown name and for files that are missing, of unknown kind, unreadable or too large.
     """
     if start is not None and (suffix := Path(start).suffix.lower()):
-        return _start_from_file(Path(start), suffix)
+        return _start_from_file(Path(start), suffix, preset)
     from tv2tv_core.data.starts import list_starts, load_start
 
     names = list_starts()
@@ -219,7 +228,7 @@ def _check(request: ClipRequest) -> _Checked:
         plan = check_plan(request.plan)
     seconds = _check_length(settings.seconds, len(plan), request.settings.get("seconds") is not None)
     prompt = None if request.prompt is None else check_prompt(request.prompt)
-    start = resolve_start(request.start)
+    start = resolve_start(request.start, request.preset)
     return _Checked(settings, start, start.prompt if prompt is None else prompt, plan, seconds)
 
 
@@ -249,17 +258,19 @@ def _check_out(out: Path) -> None:
     check_writable(out.with_suffix(".json"))
 
 
-def _start_from_file(path: Path, suffix: str) -> Start:
+def _start_from_file(path: Path, suffix: str, preset: Preset | None) -> Start:
+    recipe = None if preset is None else preset.recipe
+    count, fps = (CHUNK_FRAMES, FPS) if recipe is None else (recipe.chunk_frames, recipe.fps)
     if suffix in IMAGE_SUFFIXES:
         frames = np.repeat(load_image(path)[None], CHUNK_FRAMES, axis=0)
     elif suffix in VIDEO_SUFFIXES:
-        found = read_frames(path, CHUNK_FRAMES, from_end=True, fps=FPS)
-        missing = CHUNK_FRAMES - len(found)
+        found = read_frames(path, count, from_end=True, fps=fps)
+        missing = max(0, CHUNK_FRAMES - len(found))
         frames = np.concatenate([np.repeat(found[:1], missing, axis=0), found])
     else:
         known = " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise InputError(f"{shorten(path.name)} is of no known kind: give an image or a video ({known}).")
-    return Start(path.name, frames, OWN_FOOTAGE)
+    return Start(path.name, frames, OWN_FOOTAGE if recipe is None else OWN_VIDEO)
 
 
 def _run(generation: GenerateRequest, on_event: Callable[[Event], None], control: Control) -> History:
@@ -306,5 +317,6 @@ def _write(request: ClipRequest, checked: _Checked, spec: BackendSpec, history: 
     metadata = {"title": checked.prompt, "comment": json.dumps(document, ensure_ascii=False)}
     with atomic_file(json_path) as temporary:
         temporary.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        written = write_mp4(out, (picture[None] for picture in pictures), fps, metadata, SCALE // delivery.sharpen)
+        scale = max(1, min(SCALE, WIDE // spec.width) // delivery.sharpen)
+        written = write_mp4(out, (picture[None] for picture in pictures), fps, metadata, scale)
     return ClipResult(out, json_path, written, float(written / fps), history)

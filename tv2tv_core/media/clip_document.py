@@ -33,6 +33,7 @@ MAX_DOCUMENT_BYTES = 16 * 2**20
 MAX_CHUNKS = 20_000
 """More than an hour at four frames per chunk and 17.5 frames per second."""
 MAX_SIDE = 4096
+MAX_FRAMES = 512
 MAX_START = 260
 DEFAULT_STREAM = "main"
 IN_ZIP = "document.json"
@@ -242,9 +243,9 @@ def _checked(value: dict[str, object]) -> ClipDocument:
         raise InputError(f"its size is {shorten(value.get('size'))}; allowed are two numbers from 1 to {MAX_SIDE}.")
     if type(fps) not in (int, float) or not 1 <= fps <= 240:
         raise InputError(f"its frame rate is {shorten(fps)}; allowed is a number from 1 to 240.")
-    if type(frames) is not int or not 1 <= frames <= 64:
-        raise InputError(f"its chunks have {shorten(frames)} frames; allowed is a whole number from 1 to 64.")
-    pictures, start = _list(value, "start_frames", 64), _word(value, "start", MAX_START)
+    if type(frames) is not int or not 1 <= frames <= MAX_FRAMES:
+        raise InputError(f"its chunks have {shorten(frames)} frames; allowed is a whole number from 1 to {MAX_FRAMES}.")
+    pictures, start = _list(value, "start_frames", MAX_FRAMES), _word(value, "start", MAX_START)
     if "/" in start or "\\" in start:
         raise InputError(f"its start is {shorten(start)}; a name is allowed, a path is not.")
     return ClipDocument(

@@ -96,14 +96,17 @@ def smooth(
     return _smoothed(frames, factor, float(fps), net)
 
 
-def sharpen(frames: Iterable[np.ndarray], scale: int, net: Net | None = None) -> Iterator[np.ndarray]:
+def sharpen(
+    frames: Iterable[np.ndarray], scale: int, net: Net | None = None, before: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """The frames at 2 or 4 times the size. Frames on one side of a cut never touch those on the other.
 
-    Raises InputError for another scale, WeightsError when the networks cannot be loaded.
+    before: a frame that came before them, only looked at. Raises InputError for another scale, WeightsError when the
+    networks cannot be loaded.
     """
     if scale not in SCALES or type(scale) is not int:
         raise InputError(f"The scale is {shorten(scale)}; allowed are {', '.join(map(str, SCALES))}.")
-    return _sharpened(frames, scale, net) if scale > 1 else iter(frames)
+    return _sharpened(frames, scale, net, before) if scale > 1 else iter(frames)
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
@@ -151,11 +154,15 @@ def _filled(frames: list[np.ndarray], factor: int, fps: float, net: Net | None) 
             yield from (pair[2 * k > factor] for k in range(1, factor))
 
 
-def _sharpened(frames: Iterable[np.ndarray], scale: int, net: Net | None) -> Iterator[np.ndarray]:
-    past: list[np.ndarray] = []
+def _sharpened(
+    frames: Iterable[np.ndarray], scale: int, net: Net | None, before: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    past: list[np.ndarray] = [] if before is None else [before]
     waiting: list[np.ndarray] = []
     for frame in frames:
         frame = np.array(frame)
+        if past and not waiting and is_cut(past[-1], frame):
+            past = []
         if waiting and is_cut(waiting[-1], frame):
             yield from _enlarged(past, waiting, [], scale, net)
             past, waiting = [], []

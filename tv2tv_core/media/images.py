@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import struct
 import warnings
 import zlib
@@ -55,6 +57,17 @@ def load_image(path: str | Path) -> np.ndarray:
             f"{shown(path.name)} is not a readable image (PNG, JPEG, WebP, GIF, BMP, TIFF): open it in an image editor "
             "and save it again as PNG."
         ) from error
+
+
+def decode_jpeg(text: str, width: int, height: int) -> np.ndarray:
+    """A JPEG in base64 as uint8 HWC RGB. Raises InputError unless it is one of exactly this size."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["JPEG"]) as image:
+            if image.size == (width, height):  # before a pixel is decoded
+                return np.array(image.convert("RGB"))
+    except DAMAGED as error:
+        raise InputError("The picture cannot be read: choose another file.") from error
+    raise InputError(f"The picture must have {width} x {height} pixels.")
 
 
 def fit_frame(image: np.ndarray, width: int, height: int) -> np.ndarray:

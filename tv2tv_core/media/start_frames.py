@@ -1,4 +1,4 @@
-"""Start frames inside a clip's document: PNG as base64, only for starts that do not ship, one picture when all are equal."""
+"""Start frames inside a clip's document: PNG as base64, only for starts that do not ship, without repeats at their end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,29 @@ from tv2tv_core.media.images import DAMAGED, fit_frame
 
 MAX_PICTURE = 4 * 2**20
 """Longest picture in base64 letters; a 160 x 96 frame takes about 40,000."""
+MAX_PICTURES = 12 * 2**20
+"""The same for all pictures together; of a longer start the last frames are kept, since a clip goes on from these."""
 
 
 def pack_start(name: str, frames: np.ndarray) -> list[str]:
-    """The frames of the start chunk (uint8 THWC) as base64 PNG, ready for JSON; empty when `name` ships these frames."""
+    """The frames of the start chunk (uint8 THWC) as base64 PNG, ready for JSON; empty when `name` ships these frames.
+
+    A last frame that is repeated to fill the chunk comes once.
+    """
     if _ships(name, frames):
         return []
-    kept = frames[:1] if (frames == frames[:1]).all() else frames
-    return [base64.b64encode(cv2.imencode(".png", frame[..., ::-1])[1].tobytes()).decode("ascii") for frame in kept]
+    count = len(frames)
+    while count > 1 and np.array_equal(frames[count - 1], frames[count - 2]):
+        count -= 1
+    pictures: list[str] = []
+    room = MAX_PICTURES
+    for frame in frames[:count][::-1]:
+        pictures.append(base64.b64encode(cv2.imencode(".png", frame[..., ::-1])[1].tobytes()).decode("ascii"))
+        room -= len(pictures[-1])
+        if room < 0 and len(pictures) > 1:
+            pictures.pop()
+            break
+    return pictures[::-1]
 
 
 def unpack_start(pictures: Sequence[object], count: int, size: tuple[int, int]) -> np.ndarray:
@@ -31,10 +46,10 @@ def unpack_start(pictures: Sequence[object], count: int, size: tuple[int, int]) 
 
     Raises InputError for anything else: another number or size of pictures, not PNG, damaged, too large.
     """
-    if len(pictures) not in (1, count):
-        raise InputError(f"It has {len(pictures)} start frames; 1 or {count} are allowed.")
+    if not 1 <= len(pictures) <= count:
+        raise InputError(f"It has {len(pictures)} start frames; 1 to {count} are allowed.")
     frames = [_picture(picture, size) for picture in pictures]
-    return np.stack(frames * count if len(frames) == 1 else frames)
+    return np.stack(frames + frames[-1:] * (count - len(frames)))
 
 
 def shipped_start(name: str, size: tuple[int, int]) -> np.ndarray | None:

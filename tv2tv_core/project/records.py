@@ -120,13 +120,13 @@ class Pending:
     take: str
     chunks: int
     total: int
-    reason: Literal["generate", "drive"]
+    reason: Literal["generate", "drive", "bridge"]
 
     def __post_init__(self) -> None:
         _require(is_id(self.take), "take", self.take)
         _whole("total", self.total, 1, MAX_COUNT)
         _whole("chunks", self.chunks, 0, self.total)
-        _require(self.reason in ("generate", "drive"), "reason", self.reason)
+        _require(self.reason in ("generate", "drive", "bridge"), "reason", self.reason)
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,11 @@ def save_language_model(folder: Path) -> Path:
     return folder
 
 
-def write_preset(folder: Path, pipeline: str, renderer: Path, planner: Path, more: str = "") -> Path:
-    """A preset file over such folders; `more`: further lines of its renderer section."""
-    (width, height), (new, past) = SIZE[pipeline], FRAMES[pipeline]
+def write_preset(
+    folder: Path, pipeline: str, renderer: Path, planner: Path, more: str = "", new: int | None = None, steps: int = 3
+) -> Path:
+    """A preset file over such folders; `more`: further lines of its renderer section, `new`: its frames per chunk."""
+    (width, height), (few, past) = SIZE[pipeline], FRAMES[pipeline]
     place = folder / f"tiny-{pipeline.lower()}.yaml"
     place.write_text(f"""title: Tiny {pipeline}
 renderer:
@@ -78,12 +80,12 @@ renderer:
   width: {width}
   height: {height}
   fps: 16
-  chunk_frames: {new}
+  chunk_frames: {new or few}
   history_frames: {past}
 {more}planner:
   path: {planner}
 settings:
-  steps: 3
+  steps: {steps}
   guidance: 2.0
 licence: none
 """)
