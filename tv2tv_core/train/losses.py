@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tv2tv_core.model.geometry import carry, grid, look_up
+from tv2tv_core.model.geometry import POSE, carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
 from tv2tv_core.train.footage import camera_moves
 
@@ -18,7 +18,13 @@ POSE_PIXELS = (10.0, 10.0, 10.0, 33.0, 1.0, 1.0)  # what an error of one unit of
 def pose_loss(predicted: Tensor, true: Tensor) -> Tensor:
     """Mean error in pixels, roughly, of poses [..., POSE] or of their first parts."""
     weight = predicted.new_tensor(POSE_PIXELS[: predicted.shape[-1]])
-    return ((predicted - true).abs() * weight).sum(-1).mean()
+    off = (predicted - true) * weight
+    if off.shape[-1] == POSE:
+        # The change of tilt, not the tilt after it: a clip that looked down looks up again, so from a picture alone, which
+        # tells little of the tilt, the best guess of where a look up ends would be straight ahead, which is no change at all.
+        off = torch.cat((off[..., :-1], off[..., -1:] - off[..., -2:-1]), -1)
+    # Quadratic below a pixel, so that the many chunks that do not look up or down have no say in those that do.
+    return F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none").sum(-1).mean()
 
 
 def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
