@@ -112,7 +112,8 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
     plan = torch.zeros(1, 16)
     guide = model.guide(last, plan, plan)
     clean = model.finish(model.draft(seeded(1, 12, 16, 24), torch.zeros(1), guide, plan), None)
-    expected = torch.sigmoid(torch.tensor(DECISIVE * VALID)) * last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
+    copies = last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
+    expected = torch.sigmoid(torch.tensor(DECISIVE * VALID)) * copies
     torch.testing.assert_close(clean, expected, atol=1e-5, rtol=0)
 
 
