@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +26,7 @@ from tv2tv_core.evaluate.frechet import WINDOW, window_features
 from tv2tv_core.evaluate.interventions import CONTEXT, HELD, Inserted, compare
 from tv2tv_core.evaluate.items import Item, Measured, Tick, run_items
 from tv2tv_core.evaluate.metrics import lpips
-from tv2tv_core.evaluate.moments import GameFutures, Moment, Truth, TrueFutures
+from tv2tv_core.evaluate.moments import GameFutures, Moment, TrueFutures, Truth
 from tv2tv_core.evaluate.prediction import Past, repeat_last_frame
 from tv2tv_core.evaluate.results import Results
 from tv2tv_core.evaluate.rollouts import choose_windows

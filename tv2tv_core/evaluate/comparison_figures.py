@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def plans(clips: Values) -> dict[str, Any]:
     rows["real play"] = [(clip["real_lines"], clip["real_lines"]) for clip in clips]
     for label, pairs in rows.items():
         same = [np.array(made) == np.array(real) for made, real in pairs]
-        changes = [np.mean([one != other for one, other in zip(made, made[1:], strict=False)]) for made, _ in pairs]
+        changes = [np.mean([one != other for one, other in pairwise(made)]) for made, _ in pairs]
         found[label] = {
             "first": _mean([row[:4].mean() for row in same], clips), "all": _mean([row.mean() for row in same], clips),
             "changes": _mean(changes, clips),

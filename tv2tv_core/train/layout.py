@@ -86,7 +86,7 @@ class TextLayout:
 def plan_around(footage: Footage, first: int, ahead: int) -> list[str]:
     """Lines of the plan in which a window lies whose first chunk is `first` (over all episodes) and that predicts `ahead` more.
 
-    The plan begins where a clip could have begun: at `first` or up to PLAN_CHUNKS − ahead chunks before, the same for the same
+    The plan begins where a clip could have begun: at `first` or up to PLAN_CHUNKS - ahead chunks before, the same for the same
     window, without a cut between. It has PLAN_CHUNKS lines where the recording goes on so long.
     """
     number = int(np.searchsorted(footage.starts, first, side="right")) - 1
