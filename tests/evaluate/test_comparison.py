@@ -19,8 +19,8 @@ from tv2tv_core import presets
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate import comparison, interventions
-from tv2tv_core.evaluate.comparison import NAMES, THINK2V, TV2TV, compare_variants
-from tv2tv_core.evaluate.comparison_figures import MEAN, frechet_figures, obedience, plans, preference
+from tv2tv_core.evaluate.comparison import NAMES, compare_variants
+from tv2tv_core.evaluate.comparison_figures import MEAN, THINK2V, TV2TV, frechet_figures, obedience, plans, preference
 from tv2tv_core.evaluate.moments import ACTIONS
 from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.config import ModelConfig

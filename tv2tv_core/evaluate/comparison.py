@@ -21,6 +21,7 @@ from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate import comparison_figures as figures
 from tv2tv_core.evaluate.backend_predictor import go_on, true_history
+from tv2tv_core.evaluate.comparison_figures import T2V, THINK2V, TOLD, TV2TV
 from tv2tv_core.evaluate.extent import HELD_OUT, Extent, Work
 from tv2tv_core.evaluate.frechet import WINDOW, window_features
 from tv2tv_core.evaluate.interventions import CONTEXT, HELD, Inserted, compare
@@ -38,9 +39,7 @@ from tv2tv_core.whole_plan import PLAN_CHUNKS
 
 CHUNKS = PLAN_CHUNKS  # of a clip: 8 s
 HORIZONS = (1, 4, 16, 35)
-TV2TV, T2V, THINK2V = "TV2TV", "T2V", "Think2V"
 NAMES = (TV2TV, T2V, THINK2V)
-TOLD = ", true lines"
 REPEAT = "repeat the start frame"
 
 

@@ -17,11 +17,9 @@ from tv2tv_core.evaluate.stats import clustered
 Values = Sequence[dict[str, Any]]
 RESAMPLES = 200  # of the Fréchet distance
 MEAN = "mean"  # over all horizons
-TOLD = ", true lines"
-PAIRS = (
-    ("TV2TV", "T2V"), ("TV2TV", "Think2V"),
-    ("TV2TV" + TOLD, "T2V"), ("Think2V" + TOLD, "T2V"), ("TV2TV" + TOLD, "Think2V" + TOLD),
-)  # fmt: skip
+TV2TV, T2V, THINK2V = "TV2TV", "T2V", "Think2V"
+TOLD = ", true lines"  # behind a name: it was told what real play did, not asked
+PAIRS = ((TV2TV, T2V), (TV2TV, THINK2V), (TV2TV + TOLD, T2V), (THINK2V + TOLD, T2V), (TV2TV + TOLD, THINK2V + TOLD))
 
 
 def summary(values: dict[str, Values]) -> dict[str, Any]:
@@ -84,12 +82,12 @@ def _around(value: float, drawn: np.ndarray) -> dict[str, Any]:
 
 def obedience(values: Values, held: int) -> dict[str, Any]:
     """Share of instructions followed by TV2TV and Think2V, the ceiling, and TV2TV's lead, with intervals over moments."""
-    tables = {label: trials(values, label, held) for label in ("TV2TV", "Think2V")}
-    ours, theirs = (tables[label].correct for label in ("TV2TV", "Think2V"))
+    tables = {label: trials(values, label, held) for label in (TV2TV, THINK2V)}
+    ours, theirs = (tables[label].correct for label in (TV2TV, THINK2V))
     return {
         "moments": len(values),
         "chance": 1 / len(ACTIONS),
-        "ceiling": _over(tables["TV2TV"].ceiling),
+        "ceiling": _over(tables[TV2TV].ceiling),
         **{label: {"accuracy": _over(table.correct), "relative": _over(table.relative)} for label, table in tables.items()},
         "lead": _over(ours - theirs),
     }
@@ -98,7 +96,7 @@ def obedience(values: Values, held: int) -> dict[str, Any]:
 def plans(clips: Values) -> dict[str, Any]:
     """How often the line in force is real play's, over the first four chunks and over all; changes; unreadable rows."""
     found: dict[str, Any] = {"unreadable": sum(clip["unreadable"] for clip in clips)}
-    rows = {label: [(clip["lines"][label], clip["real_lines"]) for clip in clips] for label in ("TV2TV", "Think2V")}
+    rows = {label: [(clip["lines"][label], clip["real_lines"]) for clip in clips] for label in (TV2TV, THINK2V)}
     rows["real play"] = [(clip["real_lines"], clip["real_lines"]) for clip in clips]
     for label, pairs in rows.items():
         same = [np.array(made) == np.array(real) for made, real in pairs]
@@ -142,7 +140,7 @@ def markdown(found: dict[str, Any]) -> str:
     parts += [words, _table(["", "distance"], rows)]
     rows = []
     for held, row in found["interventions"].items():
-        for label in ("TV2TV", "Think2V"):
+        for label in (TV2TV, THINK2V):
             rows.append([f"{label}, chunk {held}", _percent(row[label]["accuracy"]), _percent(row[label]["relative"])])
         rows.append([f"TV2TV less Think2V, chunk {held}", _percent(row["lead"]), ""])
         rows.append([f"truth through the codec, chunk {held}", _percent(row["ceiling"]), ""])
