@@ -102,7 +102,7 @@ def test_a_whole_comparison_and_again(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(comparison, "HORIZONS", (1, 8))
     monkeypatch.setattr(interventions, "lpips_to_first", quick_distance)
     for number in range(2):
-        write_episode(tmp_path / "data" / "heldout" / f"room{number}", Panning.make(chunks=20, seed=number))
+        write_episode(tmp_path / "data" / "heldout" / f"room{number}", Panning.make(chunks=24, seed=number))
     preset = replace(presets.load(), settings={"steps": 1, "temperature": 1.0})
     loaded: list[str] = []
 

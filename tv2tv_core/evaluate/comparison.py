@@ -24,7 +24,7 @@ from tv2tv_core.evaluate.backend_predictor import go_on, true_history
 from tv2tv_core.evaluate.comparison_figures import T2V, THINK2V, TOLD, TV2TV
 from tv2tv_core.evaluate.extent import HELD_OUT, Extent, Work
 from tv2tv_core.evaluate.frechet import WINDOW, window_features
-from tv2tv_core.evaluate.interventions import CONTEXT, HELD, Inserted, compare
+from tv2tv_core.evaluate.interventions import CONTEXT, HELD, INSERTIONS, Inserted, compare
 from tv2tv_core.evaluate.items import Item, Measured, Tick, run_items
 from tv2tv_core.evaluate.metrics import lpips
 from tv2tv_core.evaluate.moments import GameFutures, Moment, TrueFutures, Truth
@@ -41,6 +41,7 @@ CHUNKS = PLAN_CHUNKS  # of a clip: 8 s
 HORIZONS = (1, 4, 16, 35)
 NAMES = (TV2TV, T2V, THINK2V)
 REPEAT = "repeat the start frame"
+REFERENCE = 16  # windows of real play per episode for the Fréchet distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def items(contest: Contest, count: int) -> dict[str, list[Item]]:
     episodes = contest.work.splits[HELD_OUT]
     places = choose_windows(episodes, CHUNKS + 1, count, 0)
     taken = [(episodes[episode], first) for episode, first in places]
-    moments = choose_windows(episodes, CONTEXT + max(HELD), count, 0)
+    moments = choose_windows(episodes, CONTEXT + max(INSERTIONS) + max(HELD), count, 0)  # those of the report
     return {
         "clips": [_clips(contest, episode, first) for episode, first in taken],
         "real": [_real(episode, [first for other, first in taken if other is episode]) for episode in episodes],
@@ -151,13 +152,14 @@ def _distances(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
 def _real(episode: Episode, taken: list[int]) -> Item:
     """Real play that no clip is compared with, for the Fréchet distance."""
-    key = f"real/{episode.folder.name}/{'-'.join(map(str, taken))}"
+    key = f"real/{episode.folder.name}/{REFERENCE}/{'-'.join(map(str, taken))}"
 
     def run(_: object, tick: Tick) -> Measured:
         free = [place for place in range(0, len(episode) - WINDOW + 1, WINDOW)
                 if not episode.cuts[place + 1 : place + WINDOW].any()
                 and all(place + WINDOW <= first + 1 or place > first + CHUNKS for first in taken)]
-        return {"features": [vector for place in free for vector in window_features(
+        chosen = [free[at] for at in np.linspace(0, len(free) - 1, min(len(free), REFERENCE)).round().astype(int)]
+        return {"features": [vector for place in chosen for vector in window_features(
             np.array(episode.frames[place : place + WINDOW]))]}, {}
 
     return Item(key, 30, run)
