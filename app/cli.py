@@ -161,6 +161,12 @@ def _evaluate(verbs: argparse._SubParsersAction) -> None:
     words = "windows of prediction per split; everything else in proportion (default: %(default)s)"
     parser.add_argument("--count", metavar="N", default="64", help=words)
     parser.add_argument("--delivery", action="store_true", help="measure Smooth and Sharpen on runs/pairs instead")
+    parser.add_argument(
+        "--comparison",
+        nargs=3,
+        metavar=("TV2TV", "T2V", "THINK2V"),
+        help="compare these three weight files at --count moments instead: docs/comparison.md",
+    )
     parser.add_argument("--quick", action="store_true", help="a first look of a few minutes; --count is not used")
 
 

@@ -156,6 +156,13 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     if chosen.delivery:
         return _evaluate_delivery(chosen, count)
     preset = _preset(chosen.preset)
+    if chosen.comparison:
+        from tv2tv_core.evaluate.comparison import compare_variants
+
+        weights = tuple(map(Path, chosen.comparison))
+        moments = 4 if chosen.quick else count
+        print(compare_variants(preset, weights, Path(chosen.data), Path(chosen.out), moments, load=_backend))
+        return 0
     from tv2tv_core.evaluate.report import Extent, evaluate
 
     extent = Extent.quick() if chosen.quick else Extent.full(count)

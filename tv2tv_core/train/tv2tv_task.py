@@ -1,4 +1,4 @@
-"""Second stage: whole windows through both towers, λ_text · cross-entropy + λ_video · velocity error."""
+"""Third stage: whole windows through both towers, λ_text · cross-entropy + λ_video · velocity error."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.model.window import TextPrefix, TextStream, lay_out, run_prefix, run_window
 from tv2tv_core.train.footage import Footage
+from tv2tv_core.train.layout import NOT_ASKED, Layout, TextLayout
 from tv2tv_core.train.lines import LineTable
 from tv2tv_core.train.losses import perceptual_loss
 from tv2tv_core.train.trainer import ParameterGroup
-
-NOT_ASKED = -100
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,10 @@ class WindowConfig:
     `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
     whose history is the model's own prediction in `own_steps` steps. `train_stem` False leaves a trained U-Net stem as it
     is and only lets the towers join it. `spoken`: share of lines in a person's wording; other names as in StemConfig.
+    `text`: where the text stands, see `layout.py`; with `none` no plan is known to anything and no text is learnt.
     """
 
+    text: Layout = "interleaved"
     batch: int = 2
     text_weight: float = 0.5
     video_weight: float = 1.0
@@ -76,6 +77,8 @@ class WindowTask:
         self.lines = LineTable(model, self.train.lines + self.held_out.lines, config.paraphrases)
         self.starts = self.train.windows(self.chunks + 1)
         self.tokenizer = Tokenizer.load()
+        self.layout = TextLayout(config.text, model.config.text, self.tokenizer, self.lines)
+        self.learns_text = bool(config.text_weight) and config.text != "none"
         self.lpips = Lpips() if config.perceptual_weight else None
         self._choose_trained()
 
@@ -90,7 +93,7 @@ class WindowTask:
         model.place.requires_grad_(True)
         model.clean_mark.requires_grad_(True)
         self.text_side: list[nn.Parameter] = []
-        if self.config.text_weight:
+        if self.learns_text:
             mot = model.mot
             adapters = [p for name, p in mot.text_layers.named_parameters() if "adapter_" in name]
             self.text_side = [*adapters, mot.special_out, mot.video_gate]
@@ -112,48 +115,20 @@ class WindowTask:
         device = next(self.model.parameters()).device
         span = first[:, None] + np.arange(self.chunks + 1)
         visible = torch.rand(len(first), generator=rng) >= (0 if canonical else self.config.plan_dropout)
-        slots, targets, wordings = [], [], []
-        for row in span:
-            parts = self._text(footage, row, 0.0 if canonical else self.config.spoken, rng)
-            slots.append(parts[0])
-            targets.append(parts[1])
-            wordings += parts[2]
-        stream = lay_out(slots, targets, rotary.chunk_advance(self.model.config.video.grid), visible)
+        rows = [self.layout(footage, row, 0.0 if canonical else self.config.spoken, rng) for row in span]
+        advance = rotary.chunk_advance(self.model.config.video.grid)
+        stream = lay_out([row.ids for row in rows], [row.targets for row in rows], advance, visible)
         stream = TextStream(*(getattr(stream, n).to(device) for n in TextStream.__dataclass_fields__))
         plan = past = None
         if self.model.reader is not None:
-            states, valid, _ = self.lines.of(torch.tensor(wordings))
-            valid = valid & visible.repeat_interleave(self.chunks)[:, None]
+            states, valid, _ = self.lines.of(torch.tensor([wording for row in rows for wording in row.wordings]))
+            known = visible if self.config.text != "none" else torch.zeros_like(visible)
+            valid = valid & known.repeat_interleave(self.chunks)[:, None]
             plan = self.model.read(states.to(device), valid.to(device))
             # As for a clip that starts from a picture, nobody knows what went on before the first chunk.
             unknown = self.model.reader.unknown.expand(len(first), 1, -1)
             past = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1).flatten(0, 1)
         return Window(footage.latents(span).to(device), plan, past, stream, run_prefix(self.model.mot, stream))
-
-    def _text(self, footage: Footage, chunks: np.ndarray, spoken: float, rng: torch.Generator
-              ) -> tuple[list[list[int]], list[list[int]], list[int]]:
-        """Slots and targets of one window, and the wording in force for each predicted chunk."""
-        text = self.model.config.text
-        prompt = [Tokenizer.bos, *self.tokenizer.encode(footage.prompt(chunks[0]) + "\n")]
-        slots, targets, wordings = [[*prompt, text.bof]], [[NOT_ASKED] * (len(prompt) + 1)], []
-        in_force = None
-        for index in chunks[1:]:
-            line = footage.lines[index]
-            if line == in_force:
-                slots.append([text.eof, text.bof])
-                targets.append([text.bof, NOT_ASKED])
-                wordings.append(wordings[-1])
-                continue
-            in_force = line
-            chance = torch.rand(2, generator=rng)
-            person = bool(chance[0] < spoken)
-            wording = int(self.lines.choose([line], 0.5 + chance[1:] / 2 if person else torch.zeros(1))[0])
-            ids = self.lines.ids[wording]
-            slots.append([text.eof, *ids, text.bof])
-            # A person's wording is read, never learnt to be written; that the line ends there is still asked.
-            targets.append([*([NOT_ASKED] * len(ids) if person else ids), text.bof, NOT_ASKED])
-            wordings.append(wording)
-        return slots, targets, wordings
 
     def predict(self, window: Window, history: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Clean estimates [B * N, C, H, W] of noisy latents of that shape at time [B * N], given history
@@ -166,7 +141,7 @@ class WindowTask:
         draft = self.model.draft(noisy, time, guide, window.plan)
         clean = self.model.history_tokens(history.flatten(0, 1)).unflatten(0, (batch, -1))
         out = run_window(self.model.mot, window.stream, clean, draft.tokens.unflatten(0, (batch, -1)).to(clean.dtype),
-                         train_text=bool(self.config.text_weight), prefix=window.prefix)
+                         train_text=self.learns_text, prefix=window.prefix)
         return self.model.finish(draft, out.noisy.flatten(0, 1)), out.text
 
     @torch.no_grad()
@@ -204,7 +179,7 @@ class WindowTask:
             perceptual = perceptual_loss(self.lpips, clean, target, frame).mean()
             total = total + config.perceptual_weight * perceptual
             logged["perceptual"] = perceptual.detach()
-        if config.text_weight:
+        if self.learns_text:
             named = self._text_loss(text, window.stream)
             total = total + config.text_weight * named
             logged["text"] = named.detach()
@@ -232,8 +207,9 @@ class WindowTask:
         values = {
             "model_l1": (made - target).abs().mean().item(), "repeat_l1": (last - target).abs().mean().item(),
             "half_velocity": flow.velocity_loss(clean, target, half).mean().item(),
-            "text": self._text_loss(text, window.stream).item(),
         }
+        if self.config.text != "none":
+            values["text"] = self._text_loss(text, window.stream).item()
         if self.lpips is not None:
             pick = torch.full((len(target),), 3)
             values["model_lpips"] = perceptual_loss(self.lpips, made, target, pick).mean().item()

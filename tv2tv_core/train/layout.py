@@ -1,0 +1,99 @@
+"""Where the text of a training window stands: between its chunks (TV2TV), nowhere (T2V), or all before them (Think2V)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+from tv2tv_core.errors import InputError
+from tv2tv_core.model.config import TextConfig
+from tv2tv_core.model.smollm2 import Tokenizer
+from tv2tv_core.train.footage import Footage
+from tv2tv_core.train.lines import LineTable
+from tv2tv_core.whole_plan import PLAN_CHUNKS, write_plan
+
+NOT_ASKED = -100
+Layout = Literal["interleaved", "none", "first"]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """One window's text: ids before each chunk, targets of the same shape (the next id, or NOT_ASKED), and for each predicted
+    chunk the number of the wording in force."""
+
+    ids: list[list[int]]
+    targets: list[list[int]]
+    wordings: list[int]
+
+
+class TextLayout:
+    """Writes the slots of a window. All layouts draw the same random numbers, whatever the lines are.
+
+    `interleaved`: a line before the chunk where the plan changes. `none`: no line at all, only the prompt. `first`: behind the
+    prompt the whole plan (`whole_plan.py`) of PLAN_CHUNKS chunks, somewhere in which the window lies, so that a sliding window
+    looks as in training wherever it is; always canonical.
+    """
+
+    def __init__(self, kind: Layout, text: TextConfig, tokenizer: Tokenizer, lines: LineTable) -> None:
+        if kind not in get_args(Layout):
+            raise InputError(f"text is {kind!r}; choose one of {', '.join(get_args(Layout))}")
+        self.kind, self.text, self.tokenizer, self.lines = kind, text, tokenizer, lines
+
+    def __call__(self, footage: Footage, chunks: np.ndarray, spoken: float, rng: torch.Generator) -> Slots:
+        """Slots of the window of `chunks` (counted over all episodes); `spoken` is the share of lines in a person's wording."""
+        chance = torch.rand(len(chunks) - 1, 2, generator=rng)
+        prompt = [Tokenizer.bos, *self.tokenizer.encode(footage.prompt(chunks[0]) + "\n")]
+        if self.kind != "interleaved":
+            spoken = 0.0
+        slots = self._interleaved(footage, chunks, chance, spoken)
+        bare = [[self.text.eof, self.text.bof]] * (len(chunks) - 1)
+        silent = [[NOT_ASKED, NOT_ASKED]] * (len(chunks) - 1)
+        if self.kind == "first":
+            plan = self.tokenizer.encode(write_plan(plan_around(footage, int(chunks[0]), len(chunks) - 1)) + "\n")
+            asked = [NOT_ASKED] * (len(prompt) - 1) + [*plan, self.text.bof, NOT_ASKED]
+            return Slots([[*prompt, *plan, self.text.bof], *bare], [asked, *silent], slots.wordings)
+        first = [*prompt, self.text.bof]
+        if self.kind == "none":
+            return Slots([first, *bare], [[NOT_ASKED] * len(first), *silent], slots.wordings)
+        return Slots([first, *slots.ids], [[NOT_ASKED] * len(first), *slots.targets], slots.wordings)
+
+    def _interleaved(self, footage: Footage, chunks: np.ndarray, chance: torch.Tensor, spoken: float) -> Slots:
+        """What stands before each predicted chunk; the slot of the prompt is not among them."""
+        text = self.text
+        slots, targets, wordings = [], [], []
+        in_force = None
+        for index, (who, which) in zip(chunks[1:], chance, strict=True):
+            line = footage.lines[index]
+            if line == in_force:
+                slots.append([text.eof, text.bof])
+                targets.append([text.bof, NOT_ASKED])
+                wordings.append(wordings[-1])
+                continue
+            in_force = line
+            person = bool(who < spoken)
+            wording = int(self.lines.choose([line], 0.5 + which[None] / 2 if person else torch.zeros(1))[0])
+            ids = self.lines.ids[wording]
+            slots.append([text.eof, *ids, text.bof])
+            # A person's wording is read, never learnt to be written; that the line ends there is still asked.
+            targets.append([*([NOT_ASKED] * len(ids) if person else ids), text.bof, NOT_ASKED])
+            wordings.append(wording)
+        return Slots(slots, targets, wordings)
+
+
+def plan_around(footage: Footage, first: int, ahead: int) -> list[str]:
+    """Lines of the plan in which a window lies whose first chunk is `first` (over all episodes) and that predicts `ahead` more.
+
+    The plan begins where a clip could have begun: at `first` or up to PLAN_CHUNKS - ahead chunks before, the same for the same
+    window, without a cut between. It has PLAN_CHUNKS lines where the recording goes on so long.
+    """
+    number = int(np.searchsorted(footage.starts, first, side="right")) - 1
+    episode, here = footage.episodes[number], first - int(footage.starts[number])
+    cuts = np.flatnonzero(episode.cuts)
+    before, after = cuts[cuts <= here], cuts[cuts > here]
+    earliest = max(int(before[-1]) if len(before) else 0, here - (PLAN_CHUNKS - ahead))
+    start = int(np.random.default_rng(first).integers(earliest, here + 1))
+    end = min(start + 1 + PLAN_CHUNKS, int(after[0]) if len(after) else len(episode))
+    return list(episode.lines[start + 1 : end])
