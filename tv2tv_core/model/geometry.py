@@ -21,7 +21,8 @@ NEAREST = 0.05  # of the former distance: what comes nearer lies behind the came
 OUTSIDE = 1e4  # a position that is in no picture
 FINE = 2  # points splatted per pixel and axis: closes the gaps up to twofold magnification
 FILL = 2  # rounds in which an empty pixel asks its neighbours, for larger magnification
-STEPS = 3  # of the fixed-point search for the exact source
+STEPS = 5  # of the fixed-point search for the exact source
+NEIGHBOURS = 5  # of eight: with so many a pixel without a source is no opening, only missed
 REACHED = 0.75  # pixels by which a found source may miss its target
 
 
@@ -95,8 +96,19 @@ def sources(inverse_depth: Tensor, covered: Tensor, pose: Tensor) -> tuple[Tenso
     near_cover = look_up(F.max_pool2d(maps[:, 1:], 3, 1, 1), found)[:, 0]
     stays = (found - wanted).norm(dim=-1) < REACHED
     clean = (near_cover < 0.25) | stays
-    valid = known & inside & clean & (missed < REACHED)
+    found, valid = _close(found - wanted, known & inside & clean & (missed < REACHED))
+    found = found + wanted
     return found.unflatten(0, (batch, frames)), valid.unflatten(0, (batch, frames))
+
+
+def _close(shift: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Give single pixels and lines for which no source was found the mean shift of their neighbours; a pixel of an
+    opening has too few of them. shift [B, H, W, 2], valid bool [B, H, W]."""
+    weight = valid.float()[:, None]
+    around = F.avg_pool2d(weight, 3, 1, 1) * 9
+    mean = F.avg_pool2d(shift.movedim(-1, 1) * weight, 3, 1, 1) * 9 / around.clamp(min=1)
+    single = ~valid & (around[:, 0] >= NEIGHBOURS)
+    return torch.where(single[..., None], mean.movedim(1, -1), shift), valid | single
 
 
 def _splat(to: Tensor, nearness: Tensor, size: tuple[int, int]) -> Tensor:

@@ -18,6 +18,7 @@ from tv2tv_core.model.stem import ResidualBlock, UNetStem, coordinates, groups
 ACTION_FEATURES = 9 + 7
 TILT = 20.0  # pixels: the unit in which the net gives the tilt
 VALID = 2.0  # logit of trust that geometry alone gives
+COVERED = -1.5  # logit from which on a pixel belongs to the weapon: its bright edge must not be taken for the world and move with it
 STILL = 0.25  # pixels below which a motion is none
 DETAIL_BACK = 0.12  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
 
@@ -141,14 +142,14 @@ class MotionNet(nn.Module):
         last = chunk[:, -1].float().repeat(2, 1, 1, 1)
         others = torch.cat((chunk[:, 0], chunk[:, -2])).float()
         with torch.autocast(chunk.device.type, enabled=False):
-            found = align(last, others, depth.repeat(2, 1, 1, 1), (covered > 0).float().repeat(2, 1, 1, 1), tilt.repeat(2),
+            found = align(last, others, depth.repeat(2, 1, 1, 1), (covered > COVERED).float().repeat(2, 1, 1, 1), tilt.repeat(2),
                           guess)
         return reverse(found).unflatten(0, (2, batch)).transpose(0, 1)
 
     def move(self, last: Tensor, scene: Scene, plan: Tensor) -> tuple[Motion, Tensor]:
         """The motion of the chunk to come, and the last frame moved by it [B, F, 3, H, W]; gradients reach only the
         judge of trust."""
-        found, valid = sources(scene.inverse_depth, (scene.covered > 0).float(), scene.pose)
+        found, valid = sources(scene.inverse_depth, (scene.covered > COVERED).float(), scene.pose)
         rows, columns = last.shape[-2:]
         source = found / found.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
         warped = warp(last, source)
