@@ -18,7 +18,7 @@ from tv2tv_core.model.stem import ResidualBlock, UNetStem, coordinates, groups
 ACTION_FEATURES = 9 + 7
 TILT = 20.0  # pixels: the unit in which the net gives the tilt
 VALID = 2.0  # logit of trust that geometry alone gives
-COVERED = -1.5  # logit from which on a pixel belongs to the weapon: its bright edge must not be taken for the world and move with it
+COVERED = -1.5  # logit from which on a pixel belongs to the weapon, whose bright edge must not move with the world
 STILL = 0.25  # pixels below which a motion is none
 DETAIL_BACK = 0.12  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
 
@@ -142,8 +142,8 @@ class MotionNet(nn.Module):
         last = chunk[:, -1].float().repeat(2, 1, 1, 1)
         others = torch.cat((chunk[:, 0], chunk[:, -2])).float()
         with torch.autocast(chunk.device.type, enabled=False):
-            found = align(last, others, depth.repeat(2, 1, 1, 1), (covered > COVERED).float().repeat(2, 1, 1, 1), tilt.repeat(2),
-                          guess)
+            held = (covered > COVERED).float()
+            found = align(last, others, depth.repeat(2, 1, 1, 1), held.repeat(2, 1, 1, 1), tilt.repeat(2), guess)
         return reverse(found).unflatten(0, (2, batch)).transpose(0, 1)
 
     def move(self, last: Tensor, scene: Scene, plan: Tensor) -> tuple[Motion, Tensor]:
