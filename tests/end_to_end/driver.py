@@ -28,7 +28,9 @@ DROP = """([name, type, data]) => {
 }"""
 SETTLED = """async () => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
-  const colours = (one) => /colou?r|background|opacity/.test(one.transitionProperty ?? "") && one.playState === "running";
+  const fades = (one) => one.animationName && Number.isFinite(one.effect.getComputedTiming().endTime); // a dialog that opens
+  const colours = (one) =>
+    one.playState === "running" && (fades(one) || /colou?r|background|opacity/.test(one.transitionProperty ?? ""));
   for (let calm = 0; calm < 3; calm++) {
     await frame();
     const changing = document.getAnimations().filter(colours);
