@@ -49,7 +49,7 @@ class _Search:
         self.maps = torch.cat((other, right, down), 1)
 
     def run(self, found: Tensor) -> Tensor:
-        damping = torch.full((len(found), 1), 1e-2)
+        damping = torch.full((len(found), 1), 1e-2, device=found.device)
         normal, slope, cost = self._system(found)
         for _ in range(ROUNDS):
             damped = normal + torch.diag_embed(damping * normal.diagonal(dim1=1, dim2=2) + 1e-9)
