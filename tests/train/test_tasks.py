@@ -18,8 +18,8 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
-from tv2tv_core.train.lines import features
-from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig, mirrored
+from tv2tv_core.train.lines import features, mirrored
+from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators

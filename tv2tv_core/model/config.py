@@ -57,7 +57,8 @@ class MotionConfig:
     """Motion-compensated history: a network that predicts how the last frame moves under the plan line.
 
     `read_layer`: after how many text layers the plan reader takes its states. `widths`: channels per level, from half
-    the base resolution downwards. Not in the paper: it replaces compute; leave it out (None) for the paper's network.
+    the base resolution downwards; `judge_widths`: the same of the network that judges the moved pixels. Not in the paper:
+    it replaces compute; leave it out (None) for the paper's network.
     """
 
     read_layer: int = 12

@@ -50,6 +50,11 @@ def carry(at: Tensor, inverse_depth: Tensor, pose: Tensor, size: tuple[int, int]
     return to.masked_fill(behind[..., None], OUTSIDE), inverse_depth / depth
 
 
+def camera_moves(pose: Tensor) -> Tensor:
+    """Whether the camera [..., POSE] moves enough that what stands still in the picture is held in hand: bool [...]."""
+    return (pose[..., :3].norm(dim=-1) > 0.15) | (pose[..., 3].abs() > 0.03)
+
+
 def look_up(maps: Tensor, at: Tensor, mode: str = "bilinear") -> Tensor:
     """Sample maps [B, C, H, W] at positions [B, h, w, 2] → [B, C, h, w]; beyond the border, the border."""
     size = at.new_tensor(maps.shape[:-3:-1])

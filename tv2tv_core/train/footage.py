@@ -16,7 +16,7 @@ from torch import Tensor
 from tv2tv_core.data.shards import Episode, load_split, windows
 from tv2tv_core.data.true_motion import CAMERA
 from tv2tv_core.errors import InputError
-from tv2tv_core.model.geometry import MAP_UNITS
+from tv2tv_core.model.geometry import MAP_UNITS, camera_moves
 
 LIST = "episodes.json"
 WALL = 0.01  # share of the picture that stands still though no weapon is held there
@@ -96,11 +96,6 @@ class Footage:
     def prompt(self, index: int) -> str:
         """The meta-prompt of the episode that holds a chunk."""
         return self.episodes[int(np.searchsorted(self.starts, index, side="right")) - 1].meta_prompt
-
-
-def camera_moves(pose: Tensor) -> Tensor:
-    """Whether the camera [..., POSE] moves enough that what stands still in the picture is held in hand: bool [...]."""
-    return (pose[..., :3].norm(dim=-1) > 0.15) | (pose[..., 3].abs() > 0.03)
 
 
 def _relative(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from tv2tv_core.model.motion import ACTION_FEATURES
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV
-from tv2tv_core.plan import WEAPONS, paraphrase, parse
+from tv2tv_core.plan import WEAPONS, paraphrase, parse, to_line
 
 BATCH = 256
 
@@ -30,6 +31,12 @@ def variants(line: str, count: int) -> list[str]:
     rng = random.Random(zlib.crc32(line.encode()))
     action = parse(line)
     return [line, *(paraphrase(action, rng) for _ in range(count))]
+
+
+def mirrored(line: str) -> str:
+    """A canonical plan line with left and right exchanged."""
+    action = parse(line)
+    return to_line(replace(action, strafe=-action.strafe, turn=-action.turn))
 
 
 class LineTable:
@@ -78,3 +85,11 @@ class LineTable:
         valid = self.valid[wordings]
         length = max(1, int(valid.sum(1).max()))
         return self.states[wordings, :length].float(), valid[:, :length], self.wanted[wordings // self.per_line]
+
+    def summaries(self, model: TV2TV, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Plan summaries [B, P] of canonical lines in the wordings that `spoken` chooses; `hidden` rows know no plan."""
+        states, valid, _ = self.of(self.choose(lines, spoken))
+        if hidden is not None:
+            valid = valid & ~hidden[:, None]
+        device = next(model.parameters()).device
+        return model.read(states.to(device), valid.to(device))

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tv2tv_core.model.geometry import POSE, carry, grid, look_up
+from tv2tv_core.model.geometry import POSE, camera_moves, carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
-from tv2tv_core.train.footage import camera_moves
 
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
 FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.tv2tv import TV2TV
-from tv2tv_core.plan import to_line, parse
 from tv2tv_core.train.footage import Footage
-from tv2tv_core.train.lines import LineTable
+from tv2tv_core.train.lines import LineTable, mirrored
 from tv2tv_core.train.losses import depth_terms, pose_loss, trust_terms
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
 from tv2tv_core.train.wear import wear
@@ -48,12 +47,6 @@ class MotionTaskConfig:
     trust_weight: float = 1.0
 
 
-def mirrored(line: str) -> str:
-    """A canonical plan line with left and right exchanged."""
-    action = parse(line)
-    return to_line(replace(action, strafe=-action.strafe, turn=-action.turn))
-
-
 class MotionTask:
     """The task for the trainer; see MotionTaskConfig."""
 
@@ -81,14 +74,6 @@ class MotionTask:
         """Everything that requires gradients, at one rate."""
         return all_parameters(self.model)
 
-    def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Plan summaries [B, P] of canonical lines in the wordings that `spoken` chooses; `hidden` rows know no plan."""
-        states, valid, _ = self.lines.of(self.lines.choose(lines, spoken))
-        if hidden is not None:
-            valid = valid & ~hidden[:, None]
-        device = next(self.model.parameters()).device
-        return self.model.read(states.to(device), valid.to(device))
-
     def loss(self, step: int, micro: int, rng: torch.Generator, numpy_rng: np.random.Generator
              ) -> tuple[Tensor, dict[str, float]]:
         """Camera, depth, cover, trust and naming loss of a batch of single transitions."""
@@ -102,8 +87,9 @@ class MotionTask:
         sigma = sigma * (torch.rand(size, 1, 1, 1, generator=rng) < config.flip)
         disturbed = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
         past, plan = (
-            self.plan([mirrored(line) if turned else line for line, turned in zip(lines, mirror.tolist(), strict=True)],
-                      torch.rand(size, generator=rng), torch.rand(size, generator=rng) < config.plan_dropout)
+            self.lines.summaries(
+                self.model, [mirrored(line) if turned else line for line, turned in zip(lines, mirror.tolist(), strict=True)],
+                torch.rand(size, generator=rng), torch.rand(size, generator=rng) < config.plan_dropout)
             for lines in ([self.train.lines[i] for i in at], [self.train.lines[i] for i in at + 1])
         )
         scene = self.model.motion.see(disturbed.unflatten(1, (-1, 3)), plan, past)
@@ -142,7 +128,8 @@ class MotionTask:
         device = next(self.model.parameters()).device
         last, target, motion, pose, done = (
             t.to(device) for t in self._sample(self.held_out, at, torch.zeros(len(at), dtype=torch.bool)))
-        past, plan = (self.plan([self.held_out.lines[i] for i in at + k], torch.zeros(len(at))) for k in (0, 1))
+        past, plan = (self.lines.summaries(self.model, [self.held_out.lines[i] for i in at + k], torch.zeros(len(at)))
+                      for k in (0, 1))
         scene = self.model.motion.see(last.unflatten(1, (-1, 3)), plan, past)
         found, warped = self.model.motion.move(last[:, -3:], scene, plan)
         terms = depth_terms(scene, pose, motion) | trust_terms(found, warped.flatten(1, 2), target, motion)

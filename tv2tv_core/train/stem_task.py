@@ -20,9 +20,8 @@ from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.critic import PatchCritic, adversarial_losses
 from tv2tv_core.train.footage import Footage
-from tv2tv_core.train.lines import LineTable
+from tv2tv_core.train.lines import LineTable, mirrored
 from tv2tv_core.train.losses import perceptual_loss, trust_terms
-from tv2tv_core.train.motion_task import mirrored
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
 from tv2tv_core.train.wear import wear
 
@@ -98,14 +97,6 @@ class StemTask:
         others = [one for group in all_parameters(self.model) for one in group.parameters if id(one) not in known]
         return [ParameterGroup(others), ParameterGroup(critics, lr_scale=self.config.critic_lr)]
 
-    def plan(self, lines: list[str], spoken: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Plan summaries [B, P] of canonical lines in the wordings that `spoken` chooses; `hidden` rows know no plan."""
-        states, valid, _ = self.lines.of(self.lines.choose(lines, spoken))
-        if hidden is not None:
-            valid = valid & ~hidden[:, None]
-        device = next(self.model.parameters()).device
-        return self.model.read(states.to(device), valid.to(device))
-
     @torch.no_grad()
     def advance(self, last: Tensor, plans: tuple[Tensor, Tensor], noise: Tensor, steps: int) -> Tensor:
         """One chunk after `last` [B, C, H, W] by the stem alone; `plans`: of `last` and of the chunk to come."""
@@ -153,7 +144,7 @@ class StemTask:
     def _plan_of(self, at: np.ndarray, mirror: Tensor, rng: torch.Generator, hidden: Tensor | None = None) -> Tensor:
         lines = [mirrored(self.train.lines[i]) if turned else self.train.lines[i]
                  for i, turned in zip(at, mirror.tolist(), strict=True)]
-        return self.plan(lines, torch.rand(len(at), generator=rng), hidden)
+        return self.lines.summaries(self.model, lines, torch.rand(len(at), generator=rng), hidden)
 
     def _denoising(self, step: int, target: Tensor, guide: Guide, plan: Tensor, rng: torch.Generator
                    ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -181,10 +172,10 @@ class StemTask:
     def _roll(self, first: np.ndarray, chunks: int, lines: list[list[str]] | None = None) -> Tensor:
         """Roll-outs [B, chunks, C, H, W] from held-out chunks under the true (or given) lines."""
         last, out = self._held_latents(first), []
-        past = self.plan([self.held_out.lines[i] for i in first], torch.zeros(len(first)))
+        past = self.lines.summaries(self.model, [self.held_out.lines[i] for i in first], torch.zeros(len(first)))
         for k in range(1, chunks + 1):
             asked = lines[k - 1] if lines else [self.held_out.lines[i] for i in first + k]
-            plan = self.plan(asked, torch.zeros(len(first)))
+            plan = self.lines.summaries(self.model, asked, torch.zeros(len(first)))
             noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(k)).to(last)
             last, past = self.advance(last, (past, plan), noise, 4), plan
             out.append(last)
@@ -195,7 +186,8 @@ class StemTask:
         first = self.held_out.windows(2)[::23][:48]
         rolled = self._roll(first, 1)[:, 0]
         truth, last = self._held_latents(first + 1), self._held_latents(first)[:, -3:].repeat(1, 4, 1, 1)
-        past, plan = (self.plan([self.held_out.lines[i] for i in first + k], torch.zeros(len(first))) for k in (0, 1))
+        past, plan = (self.lines.summaries(self.model, [self.held_out.lines[i] for i in first + k], torch.zeros(len(first)))
+                      for k in (0, 1))
         guide = self.model.guide(self._held_latents(first), plan, past)
         terms = trust_terms(guide.motion, guide.warped, truth, self.held_out.motion(first + 1).to(truth))
         values = {"model_l1": (rolled - truth).abs().mean().item(), "repeat_l1": (last - truth).abs().mean().item(),
