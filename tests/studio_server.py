@@ -2,7 +2,7 @@
 
 It takes no time to load and draws hashes, so that interface tests and people who work on the page need no model.
 `--fail-at INDEX STEP` and `--end-at INDEX` make it fail in mid-chunk, or end the clip, as a model may. `--presets DIR` puts
-real models in its place: those that the presets in a folder name.
+real models in its place: those that the presets in a folder name; `--delay` slows them, too.
 """
 
 from __future__ import annotations
@@ -11,17 +11,56 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from app.address import Options
 from app.jobs import Engines
 from app.studio import serve
 from tests.fakes import FakeBackend
 from tv2tv_core import presets
-from tv2tv_core.engine.backend import Backend
+from tv2tv_core.engine.backend import ActOptions, Backend, ThinkOptions, Thought
 from tv2tv_core.engine.describe import describe
 from tv2tv_core.presets import Preset
+from tv2tv_core.timeline import ChunkSegment, History
+
+Item = TypeVar("Item")
+
+
+class Slow:
+    """A backend that leaves all to another one and sleeps `delay_s` before everything that its thinking and acting yield."""
+
+    def __init__(self, backend: Backend, delay_s: float) -> None:
+        self._backend, self._delay_s = backend, delay_s
+        self.spec = backend.spec
+
+    def begin(self, prompt: str, frames: np.ndarray) -> History:
+        """The other's start."""
+        return self._backend.begin(prompt, frames)
+
+    def think(self, history: History, options: ThinkOptions, check: Callable[[], None]) -> Iterator[str | Thought]:
+        """The other's thought, slowly."""
+        return self._slowly(self._backend.think(history, options, check))
+
+    def act(
+        self, history: History, index: int, options: ActOptions, check: Callable[[], None]
+    ) -> Iterator[np.ndarray | ChunkSegment | None]:
+        """The other's chunk, slowly."""
+        return self._slowly(self._backend.act(history, index, options, check))
+
+    def close(self) -> None:
+        """Free what the other holds, where it holds anything."""
+        if hasattr(self._backend, "close"):
+            self._backend.close()
+
+    def _slowly(self, items: Iterator[Item]) -> Iterator[Item]:
+        for item in items:
+            time.sleep(self._delay_s)
+            yield item
 
 
 def options() -> argparse.Namespace:
@@ -66,8 +105,19 @@ def main() -> int:
     )
     if chosen.presets is not None:
         presets.PRESETS = chosen.presets
-        return serve(given, Engines(load=load_real, describe=describe))
+        warm_up()
+        return serve(given, Engines(load=lambda preset: Slow(load_real(preset), chosen.delay), describe=describe))
     return serve(given, Engines(load=load, describe=lambda preset: backend.spec))
+
+
+def warm_up() -> None:
+    """Import what the pipelines of the presets need: on a busy machine that takes longer than a test waits for a job."""
+    import diffusers
+    from transformers import AutoModelForCausalLM  # noqa: F401
+
+    for recipe in (presets.load(name).recipe for name in presets.names()):
+        if recipe is not None:
+            getattr(diffusers, recipe.pipeline)
 
 
 def load_real(preset: Preset) -> Backend:

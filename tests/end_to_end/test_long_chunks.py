@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.end_to_end.driver import Seat
 from tests.end_to_end.server import Server
@@ -32,16 +32,21 @@ def server(tmp_path_factory: pytest.TempPathFactory):
     one.stop()
 
 
-@pytest.fixture
-def seat(seats, server: Server) -> Seat:
-    """A page at a project of three long chunks."""
-    project = server.new_project(steps=1)
-    server.post(f"p/{project}/generate", {"seconds": SECONDS})
-    server.settle(project)
-    seat = seats(server, size=WIDE)
-    seat.asked = []
-    seat.page.on("request", lambda request: seat.asked.append(request.url) if "/c/" in request.url else None)
-    return seat.open(project)
+@pytest.fixture(scope="module")
+def project(server: Server) -> str:
+    """A project of three long chunks, at which every test only looks."""
+    made = server.new_project(steps=1)
+    server.post(f"p/{made}/generate", {"seconds": SECONDS})
+    server.settle(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def seat(browser: Browser, server: Server, project: str):
+    """A page at that project."""
+    one = Seat(browser, server, size=WIDE).open(project)
+    yield one
+    one.close()
 
 
 def frame(seat: Seat) -> int:
@@ -54,12 +59,16 @@ def names(seat: Seat, number: int) -> list[int]:
     return [int(image.get_attribute("src").rsplit("/", 1)[1].removesuffix(".png")) for image in images]
 
 
-def test_the_timeline_asks_for_a_few_frames_of_each_chunk(seat: Seat):
+def test_the_timeline_asks_for_a_few_frames_of_each_chunk(seats, server: Server, project: str):
+    seat: Seat = seats(server, size=WIDE)
+    asked: set[str] = set()
+    seat.page.on("request", lambda request: asked.add(request.url) if "/c/" in request.url else None)
+    seat.open(project)
     expect(seat.chunk(CHUNKS).get_by_role("img")).to_have_count(4)
     seat.page.wait_for_load_state("networkidle")
     assert [names(seat, number) for number in (1, 2, 3)] == [[0, 20, 40, 60]] * 3
     # the four of each chunk, the first frames under the playhead, the start frame
-    assert len(set(seat.asked)) <= 4 * CHUNKS + 8
+    assert len(asked) <= 4 * CHUNKS + 8
 
 
 def test_zoomed_in_a_chunk_shows_more_of_its_frames_and_its_seconds(seat: Seat):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import av
@@ -17,7 +16,8 @@ from tests.engine.pretrained import tiny
 PIPELINE = "LTXConditionPipeline"  # the quickest of the five
 NAME = f"tiny-{PIPELINE.lower()}"
 FRAMES, FPS, SIZE = 32, 16, tiny.SIZE[PIPELINE]
-SECONDS, CHUNKS = 60, 30  # enough for a pause to come in time on a fast machine
+SECONDS, CHUNKS = 20, 10
+DELAY, STEPS = "0.01", 20  # a chunk takes 0.3 s at least, on the fastest machine too: a click comes in time
 PROMPT, LINE = "a fox in the snow", "the fox sits"
 WIDE = {"width": 2560, "height": 1080}  # so that every chunk of the clip is in the page
 
@@ -30,12 +30,20 @@ def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     renderer = tiny.save_pipeline(PIPELINE, root / "renderer")
     planner = tiny.save_language_model(root / "planner")
-    tiny.write_preset(folder, PIPELINE, renderer, planner, new=FRAMES, steps=50)
+    tiny.write_preset(folder, PIPELINE, renderer, planner, new=FRAMES, steps=STEPS)
     shutil.copytree(ROOT / "assets", root / "assets", ignore=shutil.ignore_patterns("studio"))
     shutil.copy(ROOT / "presets" / "embedded.yaml", folder)
     huge = (ROOT / "presets" / "wan-vace-1.3b.yaml").read_text().replace("vram_gb: 12", "vram_gb: 99999")
     (folder / "giant.yaml").write_text(huge.replace("title: Wan 2.1 VACE 1.3B", "title: Giant"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def server(presets: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A studio over these presets whose models take their time."""
+    one = Server(tmp_path_factory.mktemp("pretrained") / "projects", "--presets", str(presets), "--delay", DELAY)
+    yield one
+    one.stop()
 
 
 def new_project(seat: Seat) -> Locator:
@@ -88,17 +96,15 @@ def export(seat: Seat, folder: Path, chunks: int) -> None:
         assert sum(1 for _ in video.decode(stream)) == chunks * FRAMES
 
 
-def test_the_whole_story_with_a_tiny_pipeline(seats, serve, presets: Path, tmp_path: Path):
-    server: Server = serve("--presets", str(presets))
+def test_the_whole_story_with_a_tiny_pipeline(seats, server: Server, tmp_path: Path):
     seat: Seat = seats(server, size=WIDE)
     seat.open()
     start(seat)
     project = seat.project
     server.post(f"p/{project}/settings", {"seed": 7})
     seat.generate(SECONDS)
-    while not server.snapshot(project)["path"]:  # a tiny pipeline is faster than a finger
-        time.sleep(0.005)
-    server.post(f"p/{project}/pause")
+    expect(seat.chunk(1)).to_be_visible()
+    seat.press("Pause")
     seat.job("paused")
     made = seat.length()
     assert 1 <= made < CHUNKS
@@ -115,6 +121,8 @@ def test_the_whole_story_with_a_tiny_pipeline(seats, serve, presets: Path, tmp_p
     seat.choose(2)
     seat.line.fill(LINE)
     seat.press("Regenerate from here")
+    expect(seat.chunk(3)).to_be_visible()
+    seat.job("running")
     seat.page.reload()
     seat.ready()
     seat.job("idle")
@@ -131,9 +139,8 @@ def test_the_whole_story_with_a_tiny_pipeline(seats, serve, presets: Path, tmp_p
     assert seat.complaints + seat.refusals + seat.left == []
 
 
-def test_a_story_of_a_tiny_pipeline_goes_on_from_an_own_picture(seats, serve, presets: Path, tmp_path: Path):
+def test_a_story_of_a_tiny_pipeline_goes_on_from_an_own_picture(seats, server: Server):
     """The dialog's prompt and model count for an own file, too."""
-    server: Server = serve("--presets", str(presets))
     seat: Seat = seats(server).open()
     picture = ROOT / "assets" / "starts" / "control-room.png"
     before = seat.project

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.end_to_end.driver import Seat
 from tests.end_to_end.server import PATIENCE_S, Server
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory):
+    """A studio with the quickest stand-in model, whose files are for these tests alone."""
+    server = Server(tmp_path_factory.mktemp("previews") / "projects")
+    yield server
+    server.stop()
 
 
 def looking(seat: Seat, server: Server, chunks: int = 2) -> Seat:
@@ -84,16 +93,15 @@ def test_both_windows_show_it_and_new_chunks_follow(studio: Server, seats):
     assert not seat.complaints and not seat.refusals
 
 
-def test_a_damaged_preview_is_told_and_the_stage_goes_on(serve, seats):
-    server = serve()
-    seat = looking(seats(server), server, 2)
+def test_a_damaged_preview_is_told_and_the_stage_goes_on(quick: Server, seats):
+    seat = looking(seats(quick), quick, 2)
     switch(seat, "Sharpen", True)
     whole(seat)
     switch(seat, "Sharpen", False)
-    files = list((server.projects / ".previews").rglob("*.zip"))
+    files = list((quick.projects / ".previews").rglob("*.zip"))
     for file in files:
         file.write_bytes(b"nothing of a preview")
-    other = seats(server).open(seat.project)  # a browser that remembers no picture
+    other = seats(quick).open(seat.project)  # a browser that remembers no picture
     other.page.keyboard.press("End")
     switch(other, "Sharpen", True)
     expect(other.page.get_by_text("A preview was damaged")).to_be_visible()
@@ -105,9 +113,8 @@ def test_a_damaged_preview_is_told_and_the_stage_goes_on(serve, seats):
     assert not other.complaints
 
 
-def test_an_export_is_cancelled_from_the_page(serve, seats):
-    server = serve()
-    seat = looking(seats(server), server, 60)
+def test_an_export_is_cancelled_from_the_page(quick: Server, seats):
+    seat = looking(seats(quick), quick, 60)
     seat.press("Export")
     dialog = seat.dialog("Export")
     for group, value in (("Smooth", "70"), ("Sharpen", "4×")):
@@ -119,5 +126,5 @@ def test_an_export_is_cancelled_from_the_page(serve, seats):
     expect(files.get_by_text("cancelled")).to_be_visible()
     expect(cancel).to_be_hidden()
     expect(dialog.get_by_role("button", name="Export", exact=True)).to_be_focused()
-    assert not list((server.projects / ".exports").rglob("*.*"))
+    assert not list((quick.projects / ".exports").rglob("*.*"))
     assert not seat.complaints and not seat.refusals

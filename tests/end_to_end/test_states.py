@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -15,6 +14,7 @@ from tests.end_to_end.server import Server
 
 LONG_S = 60
 TEXT = "run forward, turn left 15, fire, then walk back to the gate and wait there for a while, " * 3
+LONGER_THAN = "(count) => document.querySelector('#tv2tv-root').__tv2tv.store.state.path.length > count"
 
 
 @pytest.fixture
@@ -40,19 +40,22 @@ def goes_on(seat: Seat) -> None:
     seat.job("idle")
 
 
-@pytest.mark.parametrize("chosen", [True, False], ids=["made", "next"])
-def test_typing_loses_nothing_while_chunks_arrive(seats, studio: Server, project: str, chosen: bool):
+def test_typing_loses_nothing_while_chunks_arrive(seats, studio: Server, project: str):
+    """Neither the line of a chunk that is there nor that of the one which comes next."""
     seat: Seat = seats(studio).open(project)
+    seat.generate(2 * SECONDS_PER_CHUNK)
+    seat.has_chunks(2)
+    seat.job("idle")
+    seat.choose(1)
     seat.generate(LONG_S)
-    expect(seat.chunk(2)).to_be_visible()
-    if chosen:
-        seat.choose(1)
-    seat.line.fill("")
-    before = seat.length()
-    seat.line.press_sequentially(TEXT[:200], delay=10)
-    assert seat.length() > before + 3, "no chunks came while it was typed"
-    expect(seat.line).to_be_focused()
-    expect(seat.line).to_have_value(TEXT[:200])
+    for text in (TEXT[:100], TEXT[50:150]):
+        seat.line.fill("")
+        seat.line.press_sequentially(text[:50], delay=10)
+        seat.page.wait_for_function(LONGER_THAN, arg=seat.length() + 2)
+        seat.page.keyboard.type(text[50:])  # into whatever has the focus now
+        expect(seat.line).to_be_focused()
+        expect(seat.line).to_have_value(text)
+        seat.page.evaluate("document.querySelector('#tv2tv-root').__tv2tv.store.set({ selected: null })")
     clean(seat)
 
 
@@ -85,9 +88,9 @@ def test_two_browsers_see_and_edit_the_same(seats, studio: Server, project: str)
     clean(one, two)
 
 
-def test_ten_tabs_stay_live(seats, studio: Server, project: str):
+def test_more_tabs_than_a_browser_has_connections_stay_live(seats, studio: Server, project: str):
     first: Seat = seats(studio).open(project)
-    tabs = [first, *(first.another_tab().open(project) for _ in range(9))]
+    tabs = [first, *(first.another_tab().open(project) for _ in range(6))]  # Chromium opens six to one host
     tabs[4].generate(9 * SECONDS_PER_CHUNK)
     for tab in tabs:
         tab.has_chunks(9)
@@ -203,10 +206,8 @@ def test_a_full_disk_is_told_and_costs_nothing(seats, serve):
     clean(seat, refused=True)
 
 
-def test_a_long_project_opens_and_keeps_the_page_small(seats, serve, tmp_path: Path):
-    server: Server = serve("--width", "40", "--height", "24")
-    project = make_long_project(server.projects, 2600)
-    seat: Seat = seats(server).open(project)
+def test_a_long_project_opens_and_keeps_the_page_small(seats, studio: Server):
+    seat: Seat = seats(studio).open(make_long_project(studio.projects, 2600))
     seat.has_chunks(2600)
     items = seat.timeline.get_by_role("listitem")
     assert items.count() < 60
