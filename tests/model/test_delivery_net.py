@@ -72,6 +72,19 @@ def test_a_pair_does_not_depend_on_its_neighbours() -> None:
     assert np.abs(together - alone).max() <= 1
 
 
+def test_a_still_picture_stays_as_it_is() -> None:
+    picture, other = texture(), texture(seed=1)
+    made = random_net().between([(picture, picture), (picture, other)], 3, 17.5)
+    assert np.array_equal(made[0], np.stack([picture, picture])) and not np.array_equal(made[1, 0], picture)
+
+
+def test_enlarged_frames_hold_still_where_small_ones_do() -> None:
+    net, moving = random_net(), [texture(seed=k) for k in range(3)]
+    still = net.enlarged(np.stack([texture()] * 3), 4).astype(int)
+    assert np.abs(np.diff(still, axis=0))[:, 8:-8, 8:-8].mean() < 1
+    assert np.abs(net.enlarged(np.stack(moving), 4).reshape(3, 48, 4, 64, 4, 3).mean((2, 4)) - moving).mean() < 1.5
+
+
 def test_known_frames_come_back_as_they_were_and_missing_ones_are_not_looked_at() -> None:
     net, frames = random_net().smooth, torch.rand(1, 3, 3, 32, 48) * 2 - 1
     flow = torch.randn(1, 2, 2, 32, 48)

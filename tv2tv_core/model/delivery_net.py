@@ -15,6 +15,7 @@ from tv2tv_core.errors import WeightsError
 from tv2tv_core.model.checkpoint import load_weights, save_weights
 from tv2tv_core.model.interpolator import Interpolator, Window, both_flows
 from tv2tv_core.model.sharpener import Sharpener
+from tv2tv_core.model.steady import steadied
 
 SMOOTH, SHARPEN = "smooth", "sharpen"
 _BUILDERS: dict[str, type[nn.Module]] = {SMOOTH: Interpolator, SHARPEN: Sharpener}
@@ -36,7 +37,11 @@ class DeliveryNet:
         for number, pair in enumerate(pairs):
             frames[number, [0, factor]] = as_frames(np.stack(pair)[None])[0]
         flows = torch.from_numpy(np.stack([both_flows(*pair) for pair in pairs]))
-        return self._filled(Window(frames, (0, factor), flows, fps * factor))[:, 1:-1]
+        made = self._filled(Window(frames, (0, factor), flows, fps * factor))[:, 1:-1]
+        for between, pair in zip(made, pairs, strict=True):
+            if np.array_equal(*pair):  # a still picture stays as it is, to the last bit
+                between[:] = pair[0]
+        return made
 
     def after(self, first: np.ndarray, second: np.ndarray, count: int, fps: float) -> np.ndarray:
         """The next `count` frames at the same rate `fps`, as the motion from `first` to `second` goes on: [count, H, W, 3]."""
@@ -50,9 +55,11 @@ class DeliveryNet:
             return as_pixels(self.smooth(window)[0])
 
     def enlarged(self, frames: np.ndarray, scale: int) -> np.ndarray:
-        """Consecutive frames uint8 [T, H, W, 3] at 2 or 4 times the size."""
+        """Consecutive frames uint8 [T, H, W, 3] at 2 or 4 times the size, steadied along their motion."""
         with torch.inference_mode():
-            return as_pixels(self.sharpen(as_frames(frames[None]), (scale,))[scale])[0]
+            made = self.sharpen(as_frames(frames[None]), (scale,))[scale][0]
+            large = made.add(1).mul(127.5).movedim(1, -1).contiguous().numpy()
+        return steadied(large, frames).round().clip(0, 255).astype(np.uint8)
 
 
 def as_frames(pixels: np.ndarray) -> Tensor:

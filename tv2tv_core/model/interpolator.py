@@ -25,6 +25,7 @@ MULTIPLE = 16
 FLOW_UNIT = 16.0  # pixels; flows enter the network in this unit
 CORRECTION_UNIT = 2.0  # pixels; corrections of flow leave it in this one: a larger one makes the first steps of training wild
 COLOUR_UNIT = 0.25
+SMALL_WIDTH = 240  # pixels
 FULL_FPS = 35.0
 _INPUTS = 3 + 1 + 3 + 3 + 2 + 2 + 1 + 1 + 1
 
@@ -75,7 +76,9 @@ class Interpolator(nn.Module):
         moves = self.move(features)
         shape = window.frames.shape[:2]
         correction = (CORRECTION_UNIT * moves[:, :4]).unflatten(0, shape)
-        seen = _warped(first, to_first + correction[:, :, :2]), _warped(second, to_second + correction[:, :, 2:])
+        # What people see is sampled bicubically: half a pixel of linear sampling is a blur.
+        seen = tuple(_warped(frame, flow, "bicubic") for frame, flow in
+                     ((first, to_first + correction[:, :, :2]), (second, to_second + correction[:, :, 2:])))
         # Without an opinion of the network the nearer frame in time counts more.
         prior = torch.logit(place.clamp(0.05, 0.95)).view(1, -1, 1, 1, 1)
         weight = torch.sigmoid(2 * moves[:, 4:].unflatten(0, shape) + prior.to(moves))
@@ -100,13 +103,14 @@ class Interpolator(nn.Module):
 def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Dense optical flow (DIS) of two uint8 RGB frames [H, W, 3]: float32 [2, H, W], (dx, dy) in pixels, first → second.
 
-    Computed at twice the size: small frames have little for its patches to hold on to.
+    Computed at three times the size (twice above SMALL_WIDTH): small frames have little for its patches to hold on to.
     """
     height, width = first.shape[:2]
-    grey = [cv2.cvtColor(cv2.resize(f, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC), cv2.COLOR_RGB2GRAY)
+    times = 3 if width <= SMALL_WIDTH else 2
+    grey = [cv2.cvtColor(cv2.resize(f, (times * width, times * height), interpolation=cv2.INTER_CUBIC), cv2.COLOR_RGB2GRAY)
             for f in (first, second)]
     flow = _dis().calc(grey[0], grey[1], None)
-    return (cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / 2).transpose(2, 0, 1).astype(np.float32)
+    return (cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / times).transpose(2, 0, 1).astype(np.float32)
 
 
 def both_flows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -116,7 +120,9 @@ def both_flows(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _dis() -> cv2.DISOpticalFlow:
     # Not kept: an object of OpenCV must not be shared by threads.
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    found.setVariationalRefinementIterations(2)  # of 5: the same figures in three quarters of the time
+    return found
 
 
 def _places(window: Window) -> Tensor:
@@ -126,10 +132,13 @@ def _places(window: Window) -> Tensor:
 
 
 def _flows(flow: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """Flow from every frame to the two known ones under even motion (Super SloMo, arXiv 1712.00080): [B, T, 2, H, W]."""
+    """Flow from every frame to the two known ones under even motion: [B, T, 2, H, W].
+
+    Each comes from one of the two flows alone: mixing both where they disagree was measured to be worse than either.
+    """
     there, back = flow[:, None, 0], flow[:, None, 1]
     s = place.view(1, -1, 1, 1, 1).to(flow)
-    return s * (s - 1) * there + s * s * back, (1 - s) ** 2 * there - s * (1 - s) * back
+    return s * back, (1 - s) * there
 
 
 def _inputs(window: Window, place: Tensor, seen: tuple[Tensor, Tensor], flows: tuple[Tensor, Tensor]) -> Tensor:
@@ -145,7 +154,7 @@ def _inputs(window: Window, place: Tensor, seen: tuple[Tensor, Tensor], flows: t
     return torch.cat([window.frames * planes[:, :, :1], planes, *seen, *(flow / FLOW_UNIT for flow in flows)], dim=2)
 
 
-def _warped(frame: Tensor, flow: Tensor) -> Tensor:
+def _warped(frame: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """Frame [B, 3, H, W] as it looks from T moments: pixel p shows frame[p + flow[p]]; flow [B, T, 2, H, W]."""
     b, t, _, h, w = flow.shape
     rows, columns = torch.meshgrid(torch.arange(h, device=flow.device), torch.arange(w, device=flow.device), indexing="ij")
@@ -153,7 +162,7 @@ def _warped(frame: Tensor, flow: Tensor) -> Tensor:
     y = (rows + flow[:, :, 1].float()) * (2 / (h - 1)) - 1
     source = frame.float()[:, None].expand(b, t, 3, h, w).flatten(0, 1)
     grid = torch.stack([x, y], dim=-1).flatten(0, 1)
-    found = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    found = F.grid_sample(source, grid, mode=mode, padding_mode="border", align_corners=True)
     return found.unflatten(0, (b, t))
 
 

@@ -58,7 +58,7 @@ class SmoothConfig:
 
     batch: int = 4
     width: int = 96
-    lpips: float = 0.2
+    lpips: float = 0.5
     moved: float = 0.3
 
 
