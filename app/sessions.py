@@ -383,7 +383,8 @@ class Session:
 
     def _hold(self, end: History) -> None:
         """Keep the newest ends of the story alive: the backend's caches live as long as the nodes they belong to."""
-        if self._alive and self._alive[-1] in (end, end.parent, end.parent and end.parent.parent):
+        before = end.parent and end.parent.boundary
+        if self._alive and self._alive[-1] in (end, before):
             self._alive.pop()  # the longer story holds the shorter one
         self._alive.append(end)
 
