@@ -49,7 +49,8 @@ export function planOrigin(state, now) {
     const { line, source } = state.path[i];
     if (line == null) continue;
     const who = source === "person" ? "Written by a person" : "Written by the model";
-    return { source, text: i === now.index ? `${who} for this chunk` : `${who} since chunk ${i + 1}` };
+    const own = now.intent && source === "model" ? `${who} from the intent` : `${who} for this chunk`;
+    return { source, text: i === now.index ? own : `${who} since chunk ${i + 1}` };
   }
   return { source: null, text: "The plan of the start frame" };
 }

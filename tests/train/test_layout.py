@@ -194,3 +194,6 @@ def test_the_video_side_can_be_left_alone(data: Path, tmp_path: Path) -> None:
     assert any("adapter_" in name for name in learnt)
     assert all("adapter_" in name or "special_out" in name or "video_gate" in name for name in learnt)
     assert still.parameter_groups()[0].parameters == [] and set(logged) == {"text"}
+    nothing = replace(config, text="none")
+    with pytest.raises(InputError, match="nothing is trained"):
+        WindowTask(model(), nothing, data, tmp_path / "nothing")
