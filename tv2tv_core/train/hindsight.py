@@ -18,7 +18,6 @@ ONE_WAY = 0.75  # net turn over all turning, below which it went to and fro
 MOVED = 32  # map units in the direction said; less is pushing at a wall
 SHARE = 0.25  # of the chunks in which a movement must be held, and at least two
 STILL = 0.75  # of the chunks that make a wait
-OFTEN = "go ahead"  # in two of three stretches: half of the time it is left unsaid where there is more to say
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,15 @@ def parts_of(stretch: Stretch) -> list[Part]:
 def intent_for(episode: Episode, first: int, rng: random.Random) -> str | None:
     """An intent for the stretch that opens with chunk `first`, as a person might word it; None when there is nothing to say.
 
-    Its length is drawn, short ones more often, and so is which of the parts are said. Same generator, same intent.
+    Its length is drawn, short ones more often, and so is how many of the parts are said, from the first on: what is asked for
+    is what comes next. Same generator, same intent.
     """
     length = SHORTEST + int((LONGEST - SHORTEST + 1) * rng.random() ** 2)
     stretch = stretch_of(episode, first, length)
     parts = parts_of(stretch) if len(stretch.actions) >= SHORTEST else []
     if not parts:
         return None
-    rest = [part for part in parts if part.kind != OFTEN]
-    if rest and rng.random() < 0.5:
-        parts = rest
-    said = rng.sample(parts, rng.randint(1, min(len(parts), MAX_PARTS)))
+    said = parts[: rng.randint(1, min(len(parts), MAX_PARTS))]
     return describe(said, None if rng.random() < 0.5 else rng)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -69,11 +70,16 @@ class TextLayout:
         return Slots([first, *slots.ids], [[NOT_ASKED] * len(first), *slots.targets], slots.wordings)
 
     def _wished(self, footage: Footage, chunks: np.ndarray, share: float, rng: torch.Generator) -> dict[int, list[int]]:
-        """The ids of an intent by the number of the predicted chunk whose slot it opens; earlier ones more often."""
+        """The ids of an intent by the number of the predicted chunk whose slot it opens: one with a line, earlier ones more often.
+
+        Who says what should happen wants another line now.
+        """
         drawn = random.Random(int(torch.randint(2**31, (1,), generator=rng)))
         if self.kind != "interleaved" or drawn.random() >= share:
             return {}
-        slot = min(drawn.randrange(len(chunks) - 1) for _ in range(2))
+        lines = [None, *(footage.lines[index] for index in chunks[1:])]
+        fresh = [slot for slot, (before, line) in enumerate(pairwise(lines)) if line != before]
+        slot = min(drawn.choice(fresh) for _ in range(2))
         episode, here = _place(footage, int(chunks[1 + slot]))
         wish = intent_for(episode, here, drawn)
         return {} if wish is None else {slot: self.tokenizer.encode(as_read(wish))}
