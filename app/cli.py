@@ -125,6 +125,8 @@ def _generate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", metavar="FILE.mp4", default="clip.mp4", help="where to write (default: %(default)s)")
     parser.add_argument("--fps", metavar="N", help="frames a second: the preset's (17.5), or 2 or 4 times as many, smoothed")
     parser.add_argument("--scale", metavar="N", default="1", help="sharpened: a network draws 1, 2 or 4 times the size")
+    words = "slow motion (0.25, 0.5: the frames between are drawn) or fast (2, 4); the frame rate is that of --fps"
+    parser.add_argument("--speed", metavar="N", default="1", help=words)
     for row in SETTINGS:
         flag = "--" + row.name.replace("_", "-")
         parser.add_argument(flag, metavar="N", help=f"{row.help}; {row.allowed}")

@@ -58,7 +58,7 @@ def _generate(chosen: argparse.Namespace) -> int:
     given = {row.name: getattr(chosen, row.name) for row in SETTINGS}
     resolve(given)  # a mistyped number is told before anything heavy is imported
     preset = _preset(chosen.preset)
-    delivery = _delivery(preset, chosen.fps, chosen.scale)
+    delivery = _delivery(preset, chosen.fps, chosen.scale, chosen.speed)
     from tv2tv_core.media.clip import ClipRequest, make_clip
 
     request = ClipRequest(
@@ -76,19 +76,20 @@ def _generate(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _delivery(preset: Preset, fps: str | None, scale: str) -> Delivery:
-    """--fps and --scale as stages. Raises InputError."""
+def _delivery(preset: Preset, fps: str | None, scale: str, speed: str) -> Delivery:
+    """--fps, --scale and --speed as stages. Raises InputError."""
     from tv2tv_core.engine.describe import describe
-    from tv2tv_core.media.delivery import FACTORS, SCALES, Delivery
+    from tv2tv_core.media.delivery import FACTORS, SCALES, SPEEDS, Delivery
 
-    if scale not in map(str, SCALES):
-        raise InputError(f"--scale is {shorten(scale)}; allowed are {', '.join(map(str, SCALES))}.")
+    for flag, given, allowed in (("--scale", scale, SCALES), ("--speed", speed, SPEEDS)):
+        if given not in map(str, allowed):
+            raise InputError(f"{flag} is {shorten(given)}; allowed are {', '.join(map(str, allowed))}.")
     if fps is None:
-        return Delivery(1, int(scale))
+        return Delivery(1, int(scale), float(speed))
     rates = {f"{float(describe(preset).fps * factor):g}": factor for factor in FACTORS}
     if fps not in rates:
         raise InputError(f"--fps is {shorten(fps)}; with the preset {preset.name} allowed are {', '.join(rates)}.")
-    return Delivery(rates[fps], int(scale))
+    return Delivery(rates[fps], int(scale), float(speed))
 
 
 def _record(chosen: argparse.Namespace) -> int:

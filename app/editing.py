@@ -14,6 +14,7 @@ from tv2tv_core.engine.generate import check_line, suggest
 from tv2tv_core.errors import InputError
 from tv2tv_core.intent import text_of
 from tv2tv_core.project.file import ChunkRecord, Pending
+from tv2tv_core.project.pictures import encode_frames
 from tv2tv_core.settings import setting, validate
 from tv2tv_core.story import Story
 
@@ -34,7 +35,6 @@ class Editor:
         self._session = session
         self._project = session.project
         self._lock = session.lock
-        self.targets: dict[str, np.ndarray] = {}  # take → the frame that it is bridged to, while the studio runs
 
     # Rewriting what is made -----------------------------------------------------------------------------------------
 
@@ -94,8 +94,8 @@ class Editor:
             take, record = (story.active, self._session.path[-1]) if chunk is None else self._path_with(chunk)[::2]
             forked = story.fork(take, record.id, record.index + 1, stream=secrets.token_hex(4))
             chunks = max(1, round(length * float(info.fps) / info.chunk_frames))
-            self.targets[forked.active] = target
-            self._session.begin(forked, "Bridge", Pending(forked.active, chunks, chunks, "bridge"))
+            [png] = encode_frames(target[None])
+            self._session.begin(forked, "Bridge", Pending(forked.active, chunks, chunks, "bridge", png))
             return forked.active
 
     # Planning what is not made --------------------------------------------------------------------------------------

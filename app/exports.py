@@ -64,7 +64,7 @@ class Exporter:
     def start(self, session: Session, options: Mapping[str, object]) -> str:
         """Queue an export of a take (`take`, default: the active one); returns its id. Raises InputError.
 
-        options: kind, captions, scale, fps_factor, sharpen, take, other (the second take of a side by side).
+        options: kind, captions, scale, fps_factor, sharpen, speed, take, other (the second take of a side by side).
         """
         request = ExportRequest(
             kind=str(options.get("kind", "mp4")),
@@ -72,6 +72,7 @@ class Exporter:
             scale=options.get("scale", 4),
             fps_factor=options.get("fps_factor", 1),
             sharpen=options.get("sharpen", 1),
+            speed=options.get("speed", 1),
         )
         view = view_of(session.project, options.get("take"))
         other = view_of(session.project, options["other"]) if options.get("other") else None

@@ -87,11 +87,16 @@ def _take_calls(studio: Studio) -> tuple[Callable, ...]:
             session.editor.switch(take)
             return _state(session)
 
-    def export(project: str, kind: str = "mp4", captions: str = "none", scale: int = 4, take: str = "") -> FileData:
-        """Make a file of a take (empty: the active one) and return it; `kind` is what the Export dialog offers."""
+    def export(project: str, kind: str = "mp4", captions: str = "none", scale: int = 4, take: str = "",
+               fps_factor: int = 1, sharpen: int = 1, speed: float = 1.0) -> FileData:  # fmt: skip
+        """Make a file of a take (empty: the active one) and return it; `kind` is what the Export dialog offers.
+
+        fps_factor (1, 2, 4), sharpen (1, 2, 4) and speed (0.25 to 4) are Smooth, Sharpen and Speed.
+        """
         with _told():
             session = studio.library.session(project)
-            options = {"kind": kind, "captions": captions, "scale": scale, "take": take or None}
+            options = {"kind": kind, "captions": captions, "scale": scale, "take": take or None,
+                       "fps_factor": fps_factor, "sharpen": sharpen, "speed": speed}  # fmt: skip
             done = studio.exporter.wait(session, studio.exporter.start(session, options))
             if done["state"] != "done":
                 raise InputError(str(done["message"]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
 import secrets
 import threading
@@ -23,13 +26,19 @@ from tv2tv_core.media.atomic import storage_error
 from tv2tv_core.media.clip import NOTHING_SEEN, TEXT_ALONE, check_prompt, resolve_start
 from tv2tv_core.media.images import fit_frame
 from tv2tv_core.project.file import Project, ProjectInfo, ProjectSummary, peek_frame, summary
+from tv2tv_core.project.lock import FileLock
+from tv2tv_core.project.schema import remove_companions
 from tv2tv_core.project.write import move_file
 from tv2tv_core.settings import resolve, shorten
 from tv2tv_core.timeline import ChunkSegment, History
 
+log = logging.getLogger(__name__)
 SUFFIX = ".tv2tv"
 TRASH = ".trash"
+TRASH_DAYS = 30
+"""How long a deleted project can be brought back at least; older ones go when a studio starts on the folder."""
 ID = re.compile(r"[0-9a-f]{16}")
+TOKEN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
 MAX_NAME = 100  # of what a copy is called after
 MOST_OPEN = 16
 """Open projects; further ones that nobody looks at are closed, the longest unused first: each holds files open."""
@@ -67,6 +76,7 @@ class Library:
             (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error) from error
+        empty_trash(self.folder / TRASH, time.time())
         device.on_queue = lambda order: self._tell_queue()
 
     def session(self, project: str) -> Session:
@@ -173,7 +183,10 @@ class Library:
         try:
             if session is not None:
                 session.close()
-            move_file(path, self.folder / TRASH / f"{token}{SUFFIX}")
+            trashed = self.folder / TRASH / f"{token}{SUFFIX}"
+            move_file(path, trashed)
+            with contextlib.suppress(OSError):
+                os.utime(trashed)  # its days in the trash count from now; most systems note the move themselves
         finally:
             with self._lock:
                 self._sessions.pop(project, None)
@@ -183,7 +196,7 @@ class Library:
 
     def restore(self, token: str) -> str:
         """Bring a deleted project back; returns its id. Raises InputError for an unknown token or a taken place."""
-        if re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{8}", token) is None:
+        if TOKEN.fullmatch(token) is None:
             raise InputError(f"{shorten(token)} names no deleted project.")
         trashed, project = self.folder / TRASH / f"{token}{SUFFIX}", token.split("-")[0]
         path = self._path(project, new=True)
@@ -283,6 +296,28 @@ class Library:
             return self._summaries[path][1]
         except (InputError, StorageError, OSError):
             return None
+
+
+def empty_trash(folder: Path, now: float) -> None:
+    """Remove the projects that were deleted more than `TRASH_DAYS` before `now` (seconds since 1970).
+
+    Only what `Library.delete` put there goes, and nothing that anybody has open. What the disk refuses stays.
+    """
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if TOKEN.fullmatch(path.stem) is None:
+            continue
+        try:
+            found = path.lstat()
+            # Whatever was done to it last counts: a file that somebody has put back or repaired is young again.
+            if now - max(found.st_mtime, found.st_ctime) <= TRASH_DAYS * 86_400:
+                continue
+            with FileLock(path):
+                path.unlink()
+                remove_companions(path)
+        except (OSError, StorageError) as error:
+            log.warning("left in the trash: %s", error)
+        else:
+            log.info("removed from the trash: %s", path.name)
 
 
 def _exporting(tasks: list[dict[str, object]]) -> bool:

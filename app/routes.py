@@ -56,11 +56,11 @@ def install(app: FastAPI, studio: Studio) -> None:
     _socket(router, studio)
     app.include_router(router)
     app.mount("/studio/static", StaticFiles(directory=ASSETS), name="static")
-    app.add_exception_handler(Exception, _told)
-    app.add_exception_handler(TV2TVError, _told)
+    app.add_exception_handler(TV2TVError, told)
 
 
-def _told(_request: Request, error: Exception) -> JSONResponse:
+def told(_request: Request, error: Exception) -> JSONResponse:
+    """An error as an answer of one line."""
     words, code = present.failure(error)
     status = 507 if isinstance(error, StorageError) else 400 if code == 2 else 500
     return JSONResponse({"error": words}, status_code=status)
@@ -129,7 +129,7 @@ def _commands(router: APIRouter, studio: Studio) -> None:
         return {}
 
     def start_export(session: Session, body: Body) -> Body:
-        only(body, {"kind", "captions", "scale", "fps_factor", "sharpen", "take", "other"})
+        only(body, {"kind", "captions", "scale", "fps_factor", "sharpen", "speed", "take", "other"})
         return {"export": studio.exporter.start(session, body)}
 
     def preview(session: Session, body: Body) -> Body:

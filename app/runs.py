@@ -43,16 +43,14 @@ class Step:
 class Reached:
     """How near a bridge has come to its target."""
 
-    def __init__(self, target: np.ndarray, start: History) -> None:
+    def __init__(self, target: np.ndarray, start: np.ndarray) -> None:
+        """Both uint8 HWC: where it leads and the frame that it began from."""
         self._target = target
-        self._before = self._far(start)
-
-    def _far(self, end: History) -> float:
-        return distance(end.chunks[-1].frames[-1], self._target)
+        self._before = distance(start, target)
 
     def words(self, end: History) -> str:
         """One line for people."""
-        now = self._far(end)
+        now = distance(end.chunks[-1].frames[-1], self._target)
         where = "nearer than where it began" if now < self._before else "no nearer than where it began: other lines may help"
         return f"The bridge is done: {now:.0f} grey levels from its target (before it {self._before:.0f}), {where}."
 
@@ -149,7 +147,8 @@ class ProjectRun:
         reached: Reached | None = None
         while (step := self._session.next_step(self, backend)) is not None:
             if step.target is not None and reached is None:
-                reached = Reached(step.target, step.history)
+                first = step.history.chunks[-1 - self.work.done]  # before every chunk of the bridge, a pause or not
+                reached = Reached(step.target, first.frames[-1])
             self.reason = self._make(step, backend)
             self.step = None
             if self.reason != "length":

@@ -26,6 +26,7 @@ from tv2tv_core.engine.backend import Backend
 from tv2tv_core.errors import InputError, StorageError, TV2TVError
 from tv2tv_core.presets import Preset
 from tv2tv_core.project.file import ChunkRecord, Pending, Project
+from tv2tv_core.project.pictures import decode_frame
 from tv2tv_core.settings import resolve, setting, validate
 from tv2tv_core.story import Story
 from tv2tv_core.timeline import History
@@ -61,8 +62,8 @@ class Session:
         self._warned = False
         self._started = False  # whether the start chunk is known to be encoded
         left = project.pending
-        if left is not None and (left.reason != "generate" or project.story.find(left.take) is None):
-            project.set_pending(None)  # nobody is at the keys any more, nothing knows the bridge's target, or the take is gone
+        if left is not None and not (left.lasts and project.story.find(left.take)):
+            project.set_pending(None)  # nobody is at the keys any more, or the take is gone
         self._told = self.job
         self.editor = Editor(self)
 
@@ -233,8 +234,9 @@ class Session:
             history = self.history(take.tip, backend)
             index = self.project.record(take.tip).index + 1
             asked = self._wheel.line() if run.drive else dict(take.planned).get(index)
-            target = self.editor.targets[take.id] if left.reason == "bridge" and asked is None else None
-            chosen = resolve(self.project.info.settings)
+            png, info = left.target if asked is None else None, self.project.info
+            target = None if png is None else decode_frame(png, info.width, info.height)
+            chosen = resolve(info.settings)
             run.step = Step(take.id, take.tip, take.stream, history, asked, chosen, self._hub.watched(self.id), target)
             return run.step
 

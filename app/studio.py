@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 from app import address, gradio_api, page, present, routes
 from app.address import Options
 from app.exports import Exporter
-from app.guard import Guard, Rules, host_name
+from app.guard import SECURITY, Guard, Rules, host_name
 from app.jobs import Device, Engines
 from app.library import Library
 from app.live import Hub
@@ -60,6 +60,7 @@ def build(
     app = FastAPI(title=page.TITLE, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(Exception, _unforeseen)
     install(app)
     app.add_api_route("/studio/{path:path}", _nothing, methods=["GET", "HEAD", "POST"])  # ours, so not Gradio's to answer
     gr.mount_gradio_app(
@@ -100,6 +101,13 @@ async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in faults[0]["loc"]) if faults else "body"
     what = faults[0]["msg"] if faults else "not readable"
     return JSONResponse({"error": present.clip(f"The request cannot be used ({where}: {what}); send a JSON object.")}, 422)
+
+
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    """An error that no route foresaw. The framework answers outside the guard, which therefore cannot dress this one."""
+    answer = routes.told(request, error)
+    answer.raw_headers += SECURITY
+    return answer
 
 
 # --- running it ------------------------------------------------------------------------------------------------------

@@ -106,6 +106,14 @@ def _move_text(action: Action) -> str:
     return " ".join(steps)
 
 
+def plainly(line: str) -> str:
+    """The canonical line that says what `line` says, or `line` itself where the grammar cannot read it."""
+    try:
+        return to_line(parse(line))
+    except PlanError:
+        return line
+
+
 def is_canonical(line: str) -> bool:
     """Whether `line` is exactly what `to_line` writes for some action."""
     try:

@@ -1,11 +1,12 @@
 // export.js: the dialog that makes files of a take: kinds and their options, progress with time left, finished files as links.
 import { button, el, icon, keyedList, setAttr, setText } from "./dom.js";
 import { busily, field, openDialog, segmented } from "./dialog.js";
-import { bytes, duration, left } from "./format.js";
+import { bytes, count, duration, left, times } from "./format.js";
 
 const MOVING = ["mp4", "webm", "side-by-side"];
-const DELIVERED = ["mp4", "webm", "gif", "png"]; // kinds whose frames can be smoothed and sharpened
+const DELIVERED = ["mp4", "webm", "gif", "png"]; // kinds whose frames can be smoothed, sharpened, slowed down and sped up
 const FACTORS = ["1", "2", "4"];
+const SPEEDS = ["0.25", "0.5", "1", "2", "4"];
 const USUAL = 1280; // px of width that are large enough
 const KINDS = [
   {
@@ -34,7 +35,7 @@ const KINDS = [
 const CAPTIONS = { none: "None", burned: "Burned in", soft: "Soft track" };
 const nameOf = (kind) => KINDS.find((each) => each.id === kind)?.name ?? kind;
 
-const remembered = { kind: "mp4", captions: "none", scale: null, smooth: "1", sharpen: "1" }; // for as long as the page is open
+const remembered = { kind: "mp4", captions: "none", scale: null, speed: "1", smooth: "1", sharpen: "1" }; // for as long as the page is open
 
 /** Open the dialog for the open project. */
 export function openExport({ store, commands }) {
@@ -42,7 +43,7 @@ export function openExport({ store, commands }) {
   if (!state.project) return;
   let kind = KINDS.find((each) => each.id === remembered.kind);
   let started = null; // the export that was asked for here last
-  const options = makeOptions(state);
+  const options = makeOptions(store);
   const files = el("ul", { class: "exports", "aria-label": "Exported files" });
   const none = el("p", { class: "muted", text: "Nothing exported yet." });
   const make = button("Export", () => send(), { class: "primary", icon: "download" });
@@ -140,14 +141,15 @@ export function openExport({ store, commands }) {
       dialog.status("");
     }
   });
-  dialog.closed.then(off);
+  const rest = store.on(["takes"], () => options.tell()); // a take may be growing
+  dialog.closed.then(off).then(rest);
   options.onTake(check);
   choose(kind.other && state.takes.length < 2 ? KINDS[0] : kind);
 }
 
 /** The choices that go with a kind. */
-function makeOptions(state) {
-  const { project, takes, active } = state;
+function makeOptions(store) {
+  const { project, takes, active } = store.state;
   const choice = (among, value) => {
     const select = el(
       "select",
@@ -169,6 +171,7 @@ function makeOptions(state) {
   });
   const captions = el("div", {});
   const delivery = el("div", { class: "stack" });
+  const result = el("output", { class: "export-result num" });
   const takeField = field("Take", take);
   const otherField = field("Beside it", other);
   const scaleField = field("Size", scale);
@@ -183,17 +186,32 @@ function makeOptions(state) {
   };
   const fit = () => {
     // so much of the size is drawn by the network, so the size is a multiple of it
-    const times = DELIVERED.includes(kind?.id) ? Number(remembered.sharpen) : 1;
-    scale.value = String(Math.max(times, Math.round(Number(scale.value) / times) * times));
+    const drawn = DELIVERED.includes(kind?.id) ? Number(remembered.sharpen) : 1;
+    scale.value = String(Math.max(drawn, Math.round(Number(scale.value) / drawn) * drawn));
     resize();
   };
+  const tell = () => {
+    setAttr(result, "hidden", !DELIVERED.includes(kind?.id));
+    const chunks = store.state.takes.find((each) => each.id === take.value)?.chunks ?? 0;
+    setText(result, outcome(chunks * project.chunk_frames, project.fps, Number(remembered.smooth), Number(remembered.speed)));
+  };
   const stages = () => [
+    segmented(
+      "Speed",
+      SPEEDS.map((one) => [one, times(one)]),
+      remembered.speed,
+      (one) => {
+        remembered.speed = one;
+        tell();
+      },
+    ),
     segmented(
       "Smooth: frames a second",
       FACTORS.map((one) => [one, String(project.fps * Number(one))]),
       remembered.smooth,
       (one) => {
         remembered.smooth = one;
+        tell();
       },
     ),
     segmented(
@@ -215,17 +233,23 @@ function makeOptions(state) {
   });
   scale.addEventListener("change", fit);
   take.addEventListener("change", different);
+  take.addEventListener("change", tell);
   other.addEventListener("change", () => {
     if (other.value === take.value) take.value = takes.find((each) => each.id !== other.value)?.id ?? "";
   });
   const current = () => (kind.captions.includes(wanted) ? wanted : "none");
   return {
-    node: el("div", { class: "stack export-options" }, takeField, otherField, captions, delivery, scaleField),
+    node: el("div", { class: "stack export-options" }, takeField, otherField, captions, delivery, scaleField, result),
+    tell,
     take: () => take.value,
     other: () => other.value,
     scale: () => Number(scale.value),
     captions: current,
-    delivery: () => ({ fps_factor: Number(remembered.smooth), sharpen: Number(remembered.sharpen) }),
+    delivery: () => ({
+      fps_factor: Number(remembered.smooth),
+      sharpen: Number(remembered.sharpen),
+      speed: Number(remembered.speed),
+    }),
     onTake: (fn) => take.addEventListener("change", fn),
     show(each) {
       kind = each;
@@ -250,8 +274,19 @@ function makeOptions(state) {
       delivery.replaceChildren(...(DELIVERED.includes(each.id) ? stages() : []));
       if (each.other) different();
       fit();
+      tell();
     },
   };
+}
+
+/** What becomes of `frames` at `fps`: length, frame rate and number of pictures, as docs/delivery.md has the formula. */
+function outcome(frames, fps, factor, speed) {
+  const step = speed / factor; // frames from one picture to the next
+  const made = frames ? Math.floor((frames - 1) / step) + 1 : 0;
+  const rate = fps * factor;
+  const how = { 2: ", every 2nd of the clip", 4: ", every 4th of the clip" }[step] ?? "";
+  const drawn = step < 1 ? `, ${(made - frames).toLocaleString("en-US")} drawn between` : how;
+  return frames ? `${duration(made / rate)} · ${rate} frames a second · ${count(made, "frame")}${drawn}` : "";
 }
 
 /** How much larger a clip is made unless a person says so: small frames four times, those that fill a page not at all. */

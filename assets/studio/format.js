@@ -45,6 +45,11 @@ export function count(n, word) {
   return `${n.toLocaleString("en-US")} ${word}${n === 1 ? "" : "s"}`;
 }
 
+/** "¼×", "1.5×" for a factor. */
+export function times(factor) {
+  return `${{ 0.25: "¼", 0.5: "½" }[factor] ?? factor}×`;
+}
+
 function two(n) {
   return String(n).padStart(2, "0");
 }

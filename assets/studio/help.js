@@ -21,6 +21,7 @@ const GROUPS = [
       [[",", "."], "Frame back, frame forward"],
       [["Home", "End"], "Start frame, last frame"],
       [["L"], "Loop"],
+      [["<", ">"], "Play slower, faster"],
       [["S"], "Smooth the stage"],
       [["H"], "Sharpen the stage"],
     ],

@@ -2,7 +2,7 @@
 import { choose, seek, step, togglePlay } from "./clock.js";
 import { frameCount } from "./store.js";
 import { attempt } from "./toast.js";
-import { toEnd } from "./transport.js";
+import { changeSpeed, toEnd } from "./transport.js";
 
 /** Listen for shortcuts; `zoom(factor)` scales the timeline, `help()` opens the cheat sheet. */
 export function mountKeys({ store, commands, root, zoom, help }) {
@@ -37,6 +37,8 @@ export function mountKeys({ store, commands, root, zoom, help }) {
     t: () => pressInInspector("Another try"),
     d: () => press("Drive"),
     l: () => press("Loop"),
+    "<": () => changeSpeed(store, -1),
+    ">": () => changeSpeed(store, 1),
     s: () => press("Smooth"),
     h: () => press("Sharpen"),
     Escape: () => store.set({ compare: null }),

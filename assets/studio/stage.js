@@ -123,7 +123,7 @@ function soon(state) {
     if (frame >= -1 && frame < total) urls.add(pictureAt(state, frame, place - frame * factor).url);
   };
   const here = state.frame * factor + state.sub;
-  const ahead = state.playing ? Math.ceil(AHEAD * state.project.fps * factor) : 4;
+  const ahead = state.playing ? Math.ceil(AHEAD * state.project.fps * factor * Math.max(1, state.speed)) : 4;
   for (let step = 0; step <= ahead; step++) add(here + step);
   if (state.playing && state.loop) for (let place = 0; place < 6 * factor; place++) add(place);
   if (!state.playing) add(here - 1);

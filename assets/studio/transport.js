@@ -1,7 +1,7 @@
 // The two rows under the stage: playing (transport) and making (controls). Buttons keep their places; they are disabled, not hidden.
 import { button, el, setAttr, setIcon, setText } from "./dom.js";
 import { exact, rest, seek, step, togglePlay } from "./clock.js";
-import { left, timecode } from "./format.js";
+import { left, timecode, times } from "./format.js";
 import { previewButtons } from "./previews.js";
 import { busy, frameCount } from "./store.js";
 import { attempt } from "./toast.js";
@@ -32,8 +32,8 @@ export function mountTransport(root, { store, commands }) {
   const follow = act("Follow new frames", "follow", () => toEnd(store));
   const speed = el(
     "select",
-    { class: "input plain speed", "aria-label": "Speed", title: "Speed" },
-    SPEEDS.map((value) => el("option", { value: String(value), text: `${value}×` })),
+    { class: "input plain speed", "aria-label": "Speed", title: "Speed (< and >)" },
+    SPEEDS.map((value) => el("option", { value: String(value), text: times(value) })),
   );
   speed.addEventListener("change", () => store.set({ speed: Number(speed.value) }));
   const position = el("input", {
@@ -92,6 +92,12 @@ export function mountTransport(root, { store, commands }) {
     setAttr(follow, "aria-pressed", String(state.follow && busy(state)));
     disable(follow, !busy(state));
   });
+}
+
+/** Play at the next speed: faster (1) or slower (-1). */
+export function changeSpeed(store, by) {
+  const at = Math.max(0, SPEEDS.indexOf(store.state.speed)) + by;
+  store.set({ speed: SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, at))] });
 }
 
 /** Put the playhead on the newest frame and let it go along with what comes. */

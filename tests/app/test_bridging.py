@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from app.jobs import Idle, Paused, Work
 from tests.app.studio import Bench
 from tests.fakes import FakeBackend
 from tv2tv_core.engine.bridge import distance
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.images import decode_jpeg
+from tv2tv_core.project.file import Pending
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def frames(session) -> list[bytes]:
 
 
 GREY = np.full((24, 40, 3), 60, np.uint8)
+NOISE = np.random.default_rng(3).integers(0, 256, GREY.shape, dtype=np.uint8)
 
 
 def test_a_bridge_is_a_new_take_of_the_models_own_lines(bench: Bench):
@@ -68,16 +71,58 @@ def test_a_paused_bridge_keeps_what_is_made_and_goes_on(bench: Bench):
     assert frames(session)[: len(kept)] == kept
 
 
-def test_a_bridge_whose_target_nobody_knows_any_more_is_not_continued(bench: Bench, tmp_path: Path):
+def opened(folder: Path, project: str):
+    """A studio that starts anew on a folder, and a project in it."""
+    again = Bench(folder)
+    return again, again.library.session(project)
+
+
+def finished(bench: Bench, session) -> tuple[list[bytes], str]:
+    """What a bridge that is left becomes when it is continued, and what is told of it."""
+    ear = bench.listen(session)
+    session.resume()
+    bench.settle(session)
+    assert session.project.pending is None
+    return frames(session), ear.wait(lambda message: message["type"] == "notice")["text"]
+
+
+def test_a_bridge_goes_on_in_a_studio_that_starts_anew_as_if_nothing_had_been(bench: Bench, tmp_path: Path):
     session, _ = made(bench)
-    session.editor.bridge(None, GREY, 5 * 4 / 17.5)
+    session.editor.bridge(None, NOISE, 5 * 4 / 17.5)
     session.pause()
     bench.settle(session)
+    project, kept, left = session.id, frames(session), session.project.pending
+    assert left.total == 5 and 0 < left.chunks <= 5
+    (tmp_path / "other").mkdir()
+    session.project.copy_to(tmp_path / "other" / session.project.file.name)
+    unbroken = finished(bench, session)
+    again, session = opened(tmp_path / "other", project)
+    assert session.job == Paused(Work("bridge", left.take, 5 - left.chunks, 5)) and frames(session) == kept
+    assert finished(again, session) == unbroken and len(unbroken[0]) == 2 + 5
+    start = session.project.frames(session.path[2].id)[-1]
+    assert f"(before it {distance(start, NOISE):.0f})" in unbroken[1]
+    again.close()
+
+
+def test_what_is_in_flight_when_the_studio_ends_is_left_to_continue(bench: Bench, tmp_path: Path):
+    session, ear = made(bench)
+    session.editor.bridge(None, GREY, 20)
+    ear.wait(lambda message: message["type"] == "chunk" and message["chunk"]["index"] == 3)
+    project = session.id
+    bench.close()
+    again, session = opened(tmp_path / "projects", project)
+    left = session.project.pending
+    assert left.reason == "bridge" and len(frames(session)) == 2 + left.total - left.chunks >= 4
+    again.close()
+
+
+def test_a_bridge_without_its_target_is_not_continued(bench: Bench, tmp_path: Path):
+    session, _ = made(bench)
+    session.project.set_pending(Pending(session.project.story.active, 3, 5, "bridge"))
     project, kept = session.id, frames(session)
     bench.close()
-    again = Bench(tmp_path / "projects")
-    session = again.library.session(project)
-    assert session.project.pending is None and frames(session) == kept
+    again, session = opened(tmp_path / "projects", project)
+    assert session.project.pending is None and session.job == Idle() and frames(session) == kept
     again.close()
 
 

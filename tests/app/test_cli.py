@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
@@ -17,6 +19,30 @@ def one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
     assert result.returncode == code, result
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1 and "Traceback" not in result.stderr
     return result.stderr
+
+
+@pytest.fixture
+def run_here(monkeypatch, capfd, tmp_path):
+    """Like `run_cli`, but in this process and in `tmp_path`: for verbs that import much before they refuse."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        with keeping_signals():
+            code = cli.main(list(arguments))
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return run
+
+
+@contextmanager
+def keeping_signals() -> Iterator[None]:
+    """A verb sets handlers of its own; afterwards they are as they were."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +105,7 @@ def test_a_bad_flag_is_one_line(run_cli, tmp_path, arguments, words):
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_bad_input_of_generate_is_one_line_and_leaves_no_file(run_cli, tmp_path, arguments, words):
+def test_bad_input_of_generate_is_one_line_and_leaves_no_file(run_here, tmp_path, arguments, words):
     (tmp_path / "folder").mkdir()
     (tmp_path / "clip.mp4").write_bytes(b"a good clip of yesterday")
     for name in ("broken.png", "broken.mp4", "notes.xyz"):
@@ -87,7 +113,7 @@ def test_bad_input_of_generate_is_one_line_and_leaves_no_file(run_cli, tmp_path,
     (tmp_path / "plan.txt").write_text("stand\n\nrun forward\n")
     (tmp_path / "long.txt").write_text("stand " * 2000)
     before = sorted(tmp_path.rglob("*"))
-    assert words in one_line(run_cli("generate", *arguments, cwd=tmp_path))
+    assert words in one_line(run_here("generate", *arguments))
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "clip.mp4").read_bytes() == b"a good clip of yesterday"
 
@@ -143,10 +169,6 @@ def test_what_happens_inside_a_verb_is_translated_once(monkeypatch, capsys, rais
         raise raised
 
     monkeypatch.setitem(commands.VERBS, "bench", verb)
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with keeping_signals():
         assert cli.main(["bench"]) == code
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
     assert words in capsys.readouterr().err

@@ -75,7 +75,13 @@ def test_a_clip_is_smoothed_and_sharpened_on_its_way_into_the_file(run, capsys):
     delivery = json.loads(Path("clip.json").read_text())["delivery"]
     assert delivery == {"fps_factor": 2, "sharpen": 2, "frames": 15, "fps": 35.0, "size": [80, 48]}
     assert count_frames("clip.mp4") == 15
-    for flags in (["--fps", "30"], ["--scale", "3"], ["--fps", "fast"]):
+    assert run("generate", "--seconds", "0.5", "--speed", "0.5") == 0
+    assert "15 frames, 0.86 s" in capsys.readouterr().out
+    assert run("generate", "--seconds", "0.5", "--fps", "35", "--speed", "4") == 0
+    delivery = json.loads(Path("clip.json").read_text())["delivery"]
+    assert delivery == {"fps_factor": 2, "sharpen": 1, "frames": 4, "fps": 35.0, "size": [40, 24], "speed": 4.0}
+    assert count_frames("clip.mp4") == 4
+    for flags in (["--fps", "30"], ["--scale", "3"], ["--fps", "fast"], ["--speed", "3"], ["--speed", "slow"]):
         assert run("generate", *flags) == 2
         assert "allowed are" in capsys.readouterr().err
 

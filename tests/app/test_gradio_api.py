@@ -71,6 +71,16 @@ def test_a_pause_ends_the_stream_and_resume_makes_the_rest(client):
     assert client.predict(project, api_name="/resume")["chunks"] == 18
 
 
+def test_an_export_at_half_speed_at_twice_the_rate(client):
+    project = client.predict(api_name="/new_project")["project"]
+    client.submit(project, 0.5, api_name="/generate").result()
+    wish = {"scale": 1, "fps_factor": 2, "speed": 0.5}
+    made = client.predict(project, **wish, api_name="/export")
+    assert count_frames(made) == (8 - 1) * 2 * 2 + 1
+    with pytest.raises(AppError, match=r"0\.25, 0\.5, 1, 2, 4"):
+        client.predict(project, speed=3, api_name="/export")
+
+
 def test_leaving_stops_nothing_and_stop_does(client, server, tmp_path):
     project = client.predict(api_name="/new_project")["project"]
     other = connected(server, tmp_path)

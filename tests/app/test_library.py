@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from app.jobs import Idle
+from app.library import SUFFIX, TRASH, TRASH_DAYS, empty_trash
 from tests.app.studio import Bench
 from tv2tv_core.engine.pretrained.past import moving_part
 from tv2tv_core.errors import InputError, StorageError
 from tv2tv_core.media.clip import TEXT_ALONE
+from tv2tv_core.project.lock import FileLock
 
 PRETRAINED = "wan-vace-1.3b"
 
@@ -65,6 +69,38 @@ def test_deleted_and_restored_is_the_same_project(bench: Bench):
     assert bench.library.session(session.id).path == path
     with pytest.raises(InputError):
         bench.library.restore(token)
+
+
+def test_what_was_deleted_long_ago_goes_when_a_studio_starts_and_nothing_else(bench: Bench):
+    kept, gone = bench.library.create(name="Kept").id, bench.library.create(name="Gone").id
+    tokens = [bench.library.delete(project) for project in (kept, gone)]
+    trash = bench.library.folder / TRASH
+    own = trash / "my notes.tv2tv"
+    own.write_text("not put there by a studio")
+    day = 86_400.0
+    empty_trash(trash, time.time() + TRASH_DAYS * day - 60)
+    assert {path.stem for path in trash.iterdir()} == {*tokens, own.stem}
+    assert bench.library.restore(tokens[0]) == kept
+    with FileLock(trash / f"{tokens[1]}{SUFFIX}"):
+        empty_trash(trash, time.time() + 2 * TRASH_DAYS * day)
+        assert (trash / f"{tokens[1]}{SUFFIX}").exists()  # somebody has it open
+    empty_trash(trash, time.time() + TRASH_DAYS * day + 60)
+    assert [path.name for path in trash.iterdir()] == [own.name]
+    with pytest.raises(InputError, match="no longer in the trash"):
+        bench.library.restore(tokens[1])
+    assert bench.library.session(kept).project.info.name == "Kept"
+
+
+def test_days_in_the_trash_count_from_the_deletion(bench: Bench):
+    project = bench.library.create().id
+    bench.library.session(project).close()
+    old = time.time() - 400 * 86_400
+    os.utime(bench.library.folder / f"{project}{SUFFIX}", (old, old))
+    token = bench.library.delete(project)
+    assert (bench.library.folder / TRASH / f"{token}{SUFFIX}").stat().st_mtime > old + 86_400
+    again = Bench(bench.library.folder)
+    assert again.library.restore(token) == project
+    again.close()
 
 
 def test_a_copy_has_a_life_of_its_own(bench: Bench):

@@ -110,7 +110,8 @@ def test_no_command_breaks_on_hostile_values(web: Web, command: str):
     session = web.made(2)
     chunk = session.path[1].id
     keys = ["seconds", "chunk", "line", "hold", "lines", "beats", "seconds_per_beat", "take", "name", "order", "kind", "scale",
-            "other", "captions", "seed", "steps", "smooth", "sharpen", "at", "target", "picture"]  # fmt: skip
+            "other", "captions", "seed", "steps", "smooth", "sharpen", "at", "target", "picture", "speed",
+            "fps_factor"]  # fmt: skip
     for value in HOSTILE:
         body = dict.fromkeys(keys, value) | {"chunk": chunk if value == 0 else value}
         sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}

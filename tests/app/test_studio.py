@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import signal
 import socket
+from functools import partial
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
-from app import address, page
+from app import address, page, present, studio
 from app.address import Options
+from app.guard import SECURITY, Rules
 from tests.live_server import live_server
 from tv2tv_core.errors import InputError, StorageError
 from tv2tv_core.project.file import summary
@@ -91,6 +95,29 @@ def test_every_refusal_is_one_line_of_ours(server, method, path, body, status):
 
 
 # --- starting --------------------------------------------------------------------------------------------------------
+
+
+def routes(app: FastAPI) -> None:
+    """A route that works and one that does not."""
+
+    @app.get("/studio/thing")
+    def thing() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/studio/broken")
+    def broken() -> None:
+        raise RuntimeError("nobody foresaw this")
+
+
+def test_an_error_that_nobody_foresaw_is_told_with_the_headers_of_every_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(present, "failure", partial(present.failure, logs=tmp_path))
+    app = studio.build(routes, Rules(7860))
+    with TestClient(app, base_url="http://localhost:7860", raise_server_exceptions=False) as client:
+        answer, usual = client.get("/studio/broken"), client.get("/studio/thing")
+    assert answer.status_code == 500 and "nobody foresaw this" in answer.json()["error"]
+    names = [name.decode() for name, _ in SECURITY]
+    assert all(len(answer.headers.get_list(name)) == 1 for name in names)
+    assert [answer.headers[name] for name in names] == [usual.headers[name] for name in names]
 
 
 def test_starting_prints_one_line_with_the_address(server):

@@ -188,6 +188,16 @@ def test_act_follows_its_options() -> None:
     assert previews[0].shape == (4, 16, 24, 3) and np.array_equal(previews[-1].frames, frames)
 
 
+def test_what_means_the_same_gives_the_same_bytes() -> None:
+    """The words of a line that the grammar knows do not matter; those that it does not know are read as they are."""
+    b = backend()
+    frames = {line: act(b, start(b).then(TextSegment(line, "person")))[-1].frames
+              for line in ("run forward, fire", "sprint ahead and shoot!", "run forward", "over there", "over here")}
+    same, plain, there, here = (frames[line] for line in list(frames)[1:])
+    assert np.array_equal(frames["run forward, fire"], same)
+    assert not np.array_equal(same, plain) and not np.array_equal(there, here)
+
+
 def test_think_ends_and_is_repeatable() -> None:
     b = backend()
     history = start(b)

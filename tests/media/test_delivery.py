@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.media.delivery_nets import PlainNet
 from tv2tv_core.data.starts import list_starts, load_start
 from tv2tv_core.errors import InputError
-from tv2tv_core.media.delivery import BLOCK, PAIRS, WEIGHTS, Delivery, deliver, is_cut, sharpen, smooth
+from tv2tv_core.media.delivery import BLOCK, FACTORS, PAIRS, SPEEDS, WEIGHTS, Delivery, deliver, is_cut, sharpen, smooth
 from tv2tv_core.presets import read_sums
 
 
@@ -83,7 +84,7 @@ def test_sharpening_keeps_number_and_order(count: int, scale: int) -> None:
     assert all(frame.shape == (24 * scale, 40 * scale, 3) for frame in made)
 
 
-@pytest.mark.parametrize("delivery", [Delivery(2, 1), Delivery(1, 4), Delivery(4, 2)])
+@pytest.mark.parametrize("delivery", [Delivery(2, 1), Delivery(1, 4), Delivery(4, 2), Delivery(1, 1, 0.5), Delivery(1, 2, 4)])
 def test_a_stream_without_end_is_delivered_as_it_comes(delivery: Delivery) -> None:
     taken = itertools.count()
 
@@ -94,13 +95,50 @@ def test_a_stream_without_end_is_delivered_as_it_comes(delivery: Delivery) -> No
     net = PlainNet()
     made = list(itertools.islice(deliver(endless(), delivery, Fraction(35, 2), net), 100))
     assert len(made) == 100
-    assert next(taken) <= 100 // delivery.fps_factor + 2 * (PAIRS + BLOCK) + 2
+    assert next(taken) <= int(100 * delivery.step) + 2 * (PAIRS + BLOCK) * max(1, int(delivery.step)) + 2
     assert max(net.pairs, default=0) <= PAIRS and max(map(len, net.blocks), default=0) <= BLOCK + 2
+
+
+@given(st.integers(0, 23), st.sampled_from(FACTORS), st.sampled_from(SPEEDS))
+def test_frames_at_a_speed_follow_the_formula(count: int, factor: int, speed: float) -> None:
+    chosen, clip, net = Delivery(factor, 1, speed), flat([10 + 8 * k for k in range(count)]), PlainNet()
+    made = list(deliver(clip, chosen, Fraction(35, 2), net))
+    assert len(made) == chosen.count(count) == (math.floor((count - 1) * factor / speed) + 1 if count else 0)
+    # Each picture stands where the speed says, and one that falls on a frame is that very frame.
+    places = [number * speed / factor for number in range(len(made))]
+    assert greys(iter(made)) == [round(10 + 8 * place) for place in places]
+    assert all(np.array_equal(picture, clip[int(at)]) for picture, at in zip(made, places, strict=True) if at == int(at))
+    assert bool(net.pairs) <= chosen.draws and chosen.draws == (speed < factor)
+
+
+@given(st.integers(1, 40), st.sampled_from(FACTORS), st.sampled_from(SPEEDS))
+def test_a_frame_of_the_clip_stands_at_its_time(frame: int, factor: int, speed: float) -> None:
+    chosen = Delivery(factor, 1, speed)
+    picture = chosen.place(frame)
+    assert picture * chosen.step >= frame > (picture - 1) * chosen.step
+    late = picture / factor - frame / speed  # in frames of the clip: never early, less than a picture late
+    assert 0 <= late < 1 / factor
+
+
+def test_slow_motion_mixes_nothing_across_a_cut() -> None:
+    scenes = [noise(1)] * 2 + [noise(2)] * 2
+    made = list(deliver(scenes, Delivery(2, 1, 0.25), Fraction(35, 2), PlainNet()))
+    kinds = [0 if np.array_equal(frame, scenes[0]) else 1 if np.array_equal(frame, scenes[3]) else 2 for frame in made]
+    assert len(made) == 3 * 8 + 1 and kinds == sorted(kinds) and set(kinds) == {0, 1}
+
+
+def test_more_frames_between_are_made_of_fewer_pairs_at_once() -> None:
+    for speed, most in ((1, 4), (0.5, 2), (0.25, 1)):
+        net = PlainNet()
+        list(deliver(flat(list(range(0, 40, 2))), Delivery(4, 1, speed), Fraction(35, 2), net))
+        assert max(net.pairs) == most and sum(net.pairs) == 19
 
 
 def test_nothing_is_loaded_for_nothing() -> None:
     frames = flat([1, 2, 3])
     assert list(deliver(frames, Delivery(), Fraction(35, 2), net=None)) == frames
+    assert list(deliver(frames, Delivery(2, 1, 2), Fraction(35, 2))) == frames
+    assert list(deliver(frames, Delivery(1, 1, 2), Fraction(35, 2))) == frames[::2]
     assert list(smooth([], 2)) == list(sharpen([], 4)) == []
     assert len(list(smooth(frames[:1], 4))) == 1
 
@@ -109,6 +147,9 @@ def test_other_values_are_refused_with_words() -> None:
     for values in ((3, 1), (0, 1), (1, 3), (True, 1), (1, 2.0), ("2", 1)):
         with pytest.raises(InputError, match="allowed are 1, 2, 4"):
             Delivery(*values)
+    for speed in (0, 3, 0.3, -1, True, "2", None, float("nan"), float("inf"), [2]):
+        with pytest.raises(InputError, match=r"allowed are 0\.25, 0\.5, 1, 2, 4"):
+            Delivery(1, 1, speed)
     for factor in (0, 17, 2.0, True):
         with pytest.raises(InputError, match="1 to 16"):
             smooth([], factor)

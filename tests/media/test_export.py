@@ -16,9 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.media.clip_views import DOCUMENT, FPS, HOSTILE, Memory, clip_view, grey
-from tests.media.delivery_nets import PlainNet
 from tv2tv_core.errors import Cancelled, InputError, StorageError
-from tv2tv_core.media import delivery
 from tv2tv_core.media.clip import read_plan
 from tv2tv_core.media.clip_view import ClipView
 from tv2tv_core.media.export import ExportRequest, export, suggest_name
@@ -206,7 +204,6 @@ def test_an_export_holds_one_chunk_at_a_time(tmp_path: Path, kind: str, captions
 GROWTH = """
 import resource, sys
 from pathlib import Path
-from tests.media.delivery_nets import PlainNet
 from tests.media.clip_views import clip_view
 from tv2tv_core.media.export import ExportRequest, export
 
@@ -239,78 +236,6 @@ def test_progress_grows_up_to_the_end(tmp_path: Path, kind: str) -> None:
     assert told == sorted(told) and len({total for _, total in told}) == 1
     assert told[-1][0] == told[-1][1]
     assert len(told) <= 2 * 15 + 1
-
-
-@pytest.fixture
-def plain_net(monkeypatch: pytest.MonkeyPatch) -> PlainNet:
-    """The delivery networks replaced by a stand-in."""
-    net = PlainNet()
-    monkeypatch.setattr(delivery, "shipped", lambda: net)
-    return net
-
-
-@pytest.mark.parametrize("captions", ["none", "burned", "soft"])
-@pytest.mark.parametrize(("factor", "sharp", "scale"), [(2, 1, 2), (4, 2, 4), (1, 4, 4), (2, 4, 4)])
-@pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "png"])
-def test_a_delivered_export_has_every_frame(
-    tmp_path: Path, plain_net: PlainNet, kind: str, factor: int, sharp: int, scale: int, captions: str
-) -> None:
-    if (kind, captions) == ("gif", "soft"):
-        return
-    request = ExportRequest(kind, captions, scale, factor, sharp)
-    told: list[tuple[int, int]] = []
-    out = export(clip_view(PLANS), request, tmp_path / "a.bin", lambda *now: told.append(now))
-    expected = 15 * factor + 1
-    assert told == sorted(told) and told[-1][0] == told[-1][1] and len({total for _, total in told}) == 1
-    if kind == "png":
-        with zipfile.ZipFile(out) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".png")]
-            assert len(names) == expected
-            assert np.asarray(Image.open(io.BytesIO(archive.read(names[-1])))).shape == (24 * scale, 40 * scale, 3)
-        return
-    assert count_frames(out) == expected
-    with av.open(str(out)) as container:
-        stream = container.streams.video[0]
-        assert (stream.width, stream.height) == (40 * scale, 24 * scale)
-        if kind != "gif":
-            assert float(container.duration / av.time_base) == pytest.approx(float(expected / FPS / factor), abs=0.002)
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-def test_delivered_captions_stay_in_sync(tmp_path: Path, plain_net: PlainNet, factor: int) -> None:
-    out = export(clip_view(PLANS), ExportRequest("mp4", "soft", 2, factor), tmp_path / "a.mp4")
-    with av.open(str(out)) as container:
-        [stream] = container.streams.subtitles
-        packets = [packet for packet in container.demux(stream) if packet.size > 2]
-    starts = [float(packet.pts * packet.time_base) for packet in packets]
-    assert starts == pytest.approx([float(4 / FPS), float(12 / FPS)], abs=0.001)
-    end = packets[-1].pts + packets[-1].duration
-    assert float(end * packets[-1].time_base) == pytest.approx(float((15 * factor + 1) / FPS / factor), abs=0.001)
-    with zipfile.ZipFile(export(clip_view(PLANS), ExportRequest("png", "soft", 2, factor), tmp_path / "a.zip")) as archive:
-        assert "00:00:00,229 -->" in archive.read("captions.srt").decode()
-
-
-def test_a_delivered_file_says_what_was_done_and_is_read_like_any_other(tmp_path: Path, plain_net: PlainNet) -> None:
-    out = export(clip_view(PLANS), ExportRequest("mp4", scale=4, fps_factor=2, sharpen=4), tmp_path / "a.mp4")
-    document = json.loads(read_metadata(out)["comment"])
-    assert document.pop("delivery") == {"fps_factor": 2, "sharpen": 4, "frames": 31, "fps": 35.0, "size": [160, 96]}
-    assert document == DOCUMENT
-
-
-def test_a_delivered_export_runs_its_networks_once_and_holds_few_chunks(tmp_path: Path, plain_net: PlainNet) -> None:
-    memory = Memory()
-    view = clip_view([f"line {number}" for number in range(20)], memory=memory)
-    export(view, ExportRequest("gif", "none", 2, 2, 2), tmp_path / "a.gif")
-    # 79 pairs, of which one is a cut: the test clip starts again from dark.
-    assert sum(plain_net.pairs) == 78 and memory.most <= 2 and memory.alive == 0
-
-
-def test_delivery_is_refused_where_it_makes_no_sense() -> None:
-    for values in (("sheet", "none", 4, 2), ("srt", "none", 4, 1, 2), ("side-by-side", "none", 4, 2), ("mp4", "none", 2, 1, 4),
-                   ("mp4", "none", 4, 3), ("mp4", "none", 4, 1, 8)):
-        with pytest.raises(InputError) as caught:
-            ExportRequest(*values)
-        assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_exported_is_refused_with_words(tmp_path: Path) -> None:

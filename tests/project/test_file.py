@@ -43,7 +43,7 @@ def test_what_is_closed_and_opened_is_the_same_to_the_byte(path):
         grow(project, 3)
         project.edit(project.story.rename(project.story.active, "ночь"), "Rename")
         project.undo()
-        project.set_pending(Pending(project.story.active, 4, 7, "drive"))
+        project.set_pending(Pending(project.story.active, 4, 7, "bridge", project.frame_png(first[2].id, 1)))
         project.rename("  <b>Ein Spaziergang</b> ")
         project.set_settings({"seed": str(2**63 - 1), "guidance": 3})
         before = contents(project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -23,6 +24,9 @@ from tv2tv_core.project.file import Project, peek_frame, summary
 from tv2tv_core.project.pictures import decode_frame, decode_latents, encode_frames, encode_latents
 from tv2tv_core.project.records import dump, info_to_json
 
+LEFT = """UPDATE project SET value = '{"take":"0123456789abcdef","chunks":1,"total":2,"reason":"%s","target":%s}'
+          WHERE key = 'pending'"""
+OTHER_SIZE = encode_frames(np.zeros((1, 24, 41, 3), np.uint8))[0]
 HOSTILE = {
     "a chunk without its parent": "UPDATE chunk SET parent = 'ffffffffffffffff' WHERE \"index\" = 1",
     "a circle": "UPDATE chunk SET parent = (SELECT id FROM chunk WHERE \"index\" = 2) WHERE \"index\" = 1",
@@ -57,6 +61,11 @@ HOSTILE = {
     "no time": "UPDATE project SET value = 'null' WHERE key = 'updated'",
     "a revision of text": "UPDATE project SET value = '\"a\"' WHERE key = 'current'",
     "odd work left": "UPDATE project SET value = '{\"take\": 3}' WHERE key = 'pending'",
+    "a bridge to half a picture": LEFT % ("bridge", '"iVBORw0KGgo="'),
+    "a bridge to another size": LEFT % ("bridge", f'"{base64.b64encode(OTHER_SIZE).decode()}"'),
+    "a bridge to a number": LEFT % ("bridge", 7),
+    "a bridge to odd letters": LEFT % ("bridge", '"%%%"'),
+    "a picture for no bridge": LEFT % ("generate", '"iVBORw0KGgo="'),
     "a gap in undo": "UPDATE revision SET n = 7 WHERE n = 0",
     "no revisions": "DELETE FROM revision",
     "a story of nothing": "UPDATE revision SET story = 'null'",

@@ -19,7 +19,7 @@ from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.mot import Context, SegmentCache, join
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
-from tv2tv_core.plan import MAX_LENGTH
+from tv2tv_core.plan import MAX_LENGTH, plainly
 from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
@@ -30,6 +30,8 @@ class NativeBackend:
 
     A segment's keys and values are always computed in the same way, whether its text was sampled or typed, and whether
     it grew here or was read from a file; so a rewind, a fork or a reload gives the same bytes as an unbroken run.
+    Plan lines are read as the grammar understands them: "sprint ahead, please" is "run forward" to the model. Words that the
+    grammar does not know are the model's own to understand.
     """
 
     def __init__(self, model: TV2TV, codec: PixelCodec, tokenizer: Tokenizer, *, name: str, model_hash: str) -> None:
@@ -112,7 +114,7 @@ class NativeBackend:
         """Run one segment at the end of a context, always in the same way, whoever made it."""
         segment, mot = node.segment, self.model.mot
         if isinstance(segment, TextSegment):
-            ids = torch.tensor([self.tokenizer.encode(segment.text)], device=self.device)
+            ids = torch.tensor([self.tokenizer.encode(plainly(segment.text))], device=self.device)
             return Remembered(mot.run_text(ids, context)[1], None)
         if isinstance(segment, IntentSegment):
             ids = torch.tensor([self.tokenizer.encode(as_read(segment.text))], device=self.device)
@@ -160,7 +162,7 @@ class NativeBackend:
         return [None if self.model.reader is None else self._summary(text) for text in lines]
 
     def _run_summary(self, line: str) -> Tensor:
-        ids = self.tokenizer.encode(line) or [0]
+        ids = self.tokenizer.encode(plainly(line)) or [0]
         states = self.model.line_states(torch.tensor([ids], device=self.device))
         valid = torch.full((1, len(ids)), bool(line), device=self.device)
         return self.model.read(states, valid)

@@ -114,7 +114,7 @@ def make_clip(
     `load` replaces the loading of the preset's backend.
     """
     checked = _check(request)
-    if not request.delivery.plain:
+    if request.delivery.draws:
         shipped()  # missing weights are told now, not after the clip
     backend = (load or _load)(request.preset)
     spec = backend.spec

@@ -1,4 +1,4 @@
-"""From draft to delivery: stages over a stream of frames, smooth (more frames a second) and sharpen (more pixels).
+"""From draft to delivery: stages over a stream of frames: speed, smooth (more frames a second), sharpen (more pixels).
 
 Frames come and go one at a time as uint8 [H, W, 3] RGB; a few are in memory, however long the clip. The networks live in
 `tv2tv_core.model` and are loaded when the first frame is asked for; this module only composes.
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +23,9 @@ from tv2tv_core.settings import shorten
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "assets" / "delivery.safetensors"
 FACTORS = SCALES = (1, 2, 4)
+SPEEDS = (0.25, 0.5, 1, 2, 4)
 MAX_FACTOR = 16
-PAIRS = 4  # pairs of frames that go through the network together
+PAIRS = 4  # pairs of frames that go through the network together; fewer where more than 3 frames lie between
 BLOCK, CONTEXT = 6, 1  # frames sharpened together, and neighbours on either side that are only looked at
 CUT_ERROR = 25.0
 """Grey levels: when the best motion between two frames still leaves a larger mean error, they show different scenes."""
@@ -45,15 +47,21 @@ class Net(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is done to a clip: `fps_factor` 1, 2 or 4 times the frame rate, `sharpen` 1, 2 or 4 times the size.
+    """What is done to a clip: `fps_factor` 1, 2 or 4 times the frame rate, `sharpen` 1, 2 or 4 times the size, `speed`.
 
+    Speed s (1/4 to 4) at rate factor f: the pictures made lie s / f frames of the clip apart and are shown f times as fast
+    as its frames. So n frames give floor((n - 1) · f / s) + 1 pictures, which begin with the first frame. A picture that
+    falls on a frame is that frame; only those between two frames are drawn, and frames between two pictures are left out.
     Raises InputError for other values.
     """
 
     fps_factor: int = 1
     sharpen: int = 1
+    speed: float = 1
 
     def __post_init__(self) -> None:
+        if type(self.speed) not in (int, float) or self.speed not in SPEEDS:
+            raise InputError(f"speed is {shorten(self.speed)}; allowed are {', '.join(map(str, SPEEDS))}.")
         for name, allowed in (("fps_factor", FACTORS), ("sharpen", SCALES)):
             value = getattr(self, name)
             if type(value) is not int or value not in allowed:
@@ -61,23 +69,40 @@ class Delivery:
 
     @property
     def plain(self) -> bool:
-        """Whether frames leave as they came."""
-        return self.fps_factor == self.sharpen == 1
+        """Whether frames leave as they came, as fast as they came."""
+        return self.fps_factor == self.sharpen == self.speed == 1
+
+    @property
+    def step(self) -> Fraction:
+        """How many frames of the clip one picture lies after the one before: 1/16 to 4."""
+        return Fraction(self.speed) / self.fps_factor
+
+    @property
+    def draws(self) -> bool:
+        """Whether a network has anything to do."""
+        return self.step < 1 or self.sharpen > 1
 
     def count(self, frames: int) -> int:
-        """How many frames leave when `frames` come: (n - 1) · factor + 1."""
-        return (frames - 1) * self.fps_factor + 1 if frames else 0
+        """How many frames leave when `frames` come: floor((n - 1) · factor / speed) + 1."""
+        return int((frames - 1) / self.step) + 1 if frames else 0
+
+    def place(self, frame: int) -> int:
+        """The first picture that shows frame `frame` of the clip or what comes after it."""
+        return ceil(frame / self.step)
 
     def record(self, frames: int, fps: Fraction, size: tuple[int, int]) -> dict[str, object]:
         """What the document of a file says: the request, and frames, frame rate and size (W, H) that came of it."""
-        return {"fps_factor": self.fps_factor, "sharpen": self.sharpen, "frames": self.count(frames),
-                "fps": float(fps * self.fps_factor), "size": [side * self.sharpen for side in size]}
+        told: dict[str, object] = {"fps_factor": self.fps_factor, "sharpen": self.sharpen, "frames": self.count(frames),
+                                   "fps": float(fps * self.fps_factor), "size": [side * self.sharpen for side in size]}
+        return told if self.speed == 1 else told | {"speed": float(self.speed)}
 
 
 def deliver(frames: Iterable[np.ndarray], delivery: Delivery, fps: Fraction, net: Net | None = None) -> Iterator[np.ndarray]:
     """The frames of a clip of `fps` frames a second after every stage that `delivery` asks for."""
-    if delivery.fps_factor > 1:
-        frames = smooth(frames, delivery.fps_factor, fps, net)
+    if delivery.step > 1:
+        frames = islice(frames, 0, None, int(delivery.step))
+    elif delivery.step < 1:
+        frames = smooth(frames, int(1 / delivery.step), fps, net)
     if delivery.sharpen > 1:
         frames = sharpen(frames, delivery.sharpen, net)
     return iter(frames)
@@ -130,10 +155,11 @@ def _unexplained(target: np.ndarray, source: np.ndarray) -> float:
 
 def _smoothed(frames: Iterable[np.ndarray], factor: int, fps: float, net: Net | None) -> Iterator[np.ndarray]:
     waiting: list[np.ndarray] = []
+    together = max(1, PAIRS * min(4, factor) // factor)
     for frame in frames:
         # A copy: a frame may be a view that keeps its whole chunk in memory.
         waiting.append(np.array(frame))
-        if len(waiting) > PAIRS:
+        if len(waiting) > together:
             yield from _filled(waiting, factor, fps, net)
             waiting = waiting[-1:]
     yield from _filled(waiting, factor, fps, net)

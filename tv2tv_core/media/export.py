@@ -45,8 +45,8 @@ class ExportRequest:
     """What to write. `scale` (1 to 8) enlarges frames; captions: drawn into them ("burned") or as a track ("soft").
 
     `fps_factor` (1, 2, 4): times as many frames a second. `sharpen` (1, 2, 4): so much of `scale` is drawn by a network,
-    the rest is plain enlarging; scale must be a multiple of it. Both are for mp4, webm, gif and png. Raises InputError
-    for values that are not allowed.
+    the rest is plain enlarging; scale must be a multiple of it. `speed` (0.25 to 4): slow motion or fast, see `Delivery`.
+    These three are for mp4, webm, gif and png. Raises InputError for values that are not allowed.
     """
 
     kind: ExportKind
@@ -54,6 +54,7 @@ class ExportRequest:
     scale: int = 4
     fps_factor: int = 1
     sharpen: int = 1
+    speed: float = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (("kind", get_args(ExportKind)), ("captions", get_args(Captions))):
@@ -64,14 +65,15 @@ class ExportRequest:
         if self.kind == "gif" and self.captions == "soft":
             raise InputError("A GIF has no caption track: choose burned-in captions or none, or export MP4.")
         if not self.delivery.plain and self.kind not in DELIVERED:
-            raise InputError(f"Smooth and Sharpen are for {', '.join(DELIVERED)}, not for {self.kind}: leave them off.")
+            only = ", ".join(DELIVERED)
+            raise InputError(f"Smooth, Sharpen and Speed are for {only}, not for {self.kind}: leave them as they are.")
         if self.scale % self.sharpen:
             raise InputError(f"scale is {self.scale} and sharpen {self.sharpen}; scale must be a multiple of sharpen.")
 
     @property
     def delivery(self) -> Delivery:
         """The stages that frames go through. Raises InputError."""
-        return Delivery(self.fps_factor, self.sharpen)
+        return Delivery(self.fps_factor, self.sharpen, self.speed)
 
 
 def export(
@@ -172,8 +174,9 @@ class _Job:
 
     def _told(self) -> list[Cue]:
         """The captions on the clock of the file, which ends with the last true frame."""
-        factor, total = self.request.fps_factor, self.total
-        return [Cue(cue.start * factor, min(cue.end * factor, total), cue.text) for cue in cues(self.view)]
+        place, total = self.request.delivery.place, self.total
+        told = [Cue(place(cue.start), min(place(cue.end), total), cue.text) for cue in cues(self.view)]
+        return [cue for cue in told if cue.start < cue.end]  # fast, a short line may fall between two pictures
 
 
 def _write_video(job: _Job) -> None:

@@ -50,6 +50,8 @@ def load(path: Path, db: sqlite3.Connection) -> Loaded:
         with _about(path):
             values = _values(db)
             info, pending = info_from_json(values["info"]), pending_from_json(values["pending"])
+            if pending is not None and pending.target is not None:
+                check_png(pending.target, info.width, info.height)
             records = _records(db)
             _check_pictures(db, records, info.chunk_frames)
             revisions, stories = _revisions(db, records)

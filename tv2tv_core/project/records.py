@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
 import sqlite3
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Literal
@@ -24,6 +25,7 @@ MAX_SIDE = 8192
 MAX_CHUNK_FRAMES = 256
 MAX_COUNT = 2**31
 _SURROGATE = re.compile("[\ud800-\udfff]")  # halves of a letter, which no file can keep
+_PENDING = ("take", "chunks", "total", "reason")
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,28 @@ class ChunkRecord:
 
 @dataclass(frozen=True)
 class Pending:
-    """Work that was asked for and is not done: `chunks` of `total` are left to make on a take."""
+    """Work that was asked for and is not done: `chunks` of `total` are left to make on a take.
+
+    target: the frame that a bridge leads to, as the bytes of a PNG.
+    """
 
     take: str
     chunks: int
     total: int
     reason: Literal["generate", "drive", "bridge"]
+    target: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _require(is_id(self.take), "take", self.take)
         _whole("total", self.total, 1, MAX_COUNT)
         _whole("chunks", self.chunks, 0, self.total)
         _require(self.reason in ("generate", "drive", "bridge"), "reason", self.reason)
+        _require(self.target is None or (isinstance(self.target, bytes) and self.reason == "bridge"), "target", self.target)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it can go on in a studio that starts anew: of a drive nobody is at the keys any more."""
+        return self.reason == "generate" or self.target is not None
 
 
 @dataclass(frozen=True)
@@ -185,15 +197,25 @@ def info_from_json(data: object) -> ProjectInfo:
 
 def pending_to_json(pending: Pending | None) -> dict[str, Any] | None:
     """A Pending, or nothing, in plain types."""
-    return None if pending is None else {field.name: getattr(pending, field.name) for field in fields(Pending)}
+    if pending is None:
+        return None
+    told = {name: getattr(pending, name) for name in _PENDING}
+    return told if pending.target is None else told | {"target": base64.b64encode(pending.target).decode()}
 
 
 def pending_from_json(data: object) -> Pending | None:
     """What `pending_to_json` wrote; InputError for anything else."""
     if data is None:
         return None
-    _require(isinstance(data, dict) and set(data) == {field.name for field in fields(Pending)}, "work left", data)
-    return Pending(**data)
+    _require(isinstance(data, dict) and set(data) - {"target"} == set(_PENDING), "work left", data)
+    if "target" not in data:
+        return Pending(**data)
+    try:
+        target = base64.b64decode(data["target"], validate=True)
+    except (TypeError, ValueError):
+        target = None
+    _require(target is not None, "target", data["target"])
+    return Pending(**data | {"target": target})
 
 
 def _require(holds: bool, label: str, value: object) -> None:
