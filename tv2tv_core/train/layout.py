@@ -70,9 +70,9 @@ class TextLayout:
         return Slots([first, *slots.ids], [[NOT_ASKED] * len(first), *slots.targets], slots.wordings)
 
     def _wished(self, footage: Footage, chunks: np.ndarray, share: float, rng: torch.Generator) -> dict[int, list[int]]:
-        """The ids of an intent by the number of the predicted chunk whose slot it opens: one with a line, earlier ones more often.
+        """The ids of an intent by the number of the predicted chunk whose slot it opens, earlier ones more often.
 
-        Who says what should happen wants another line now.
+        The slot has a line: who says what should happen wants another one now.
         """
         drawn = random.Random(int(torch.randint(2**31, (1,), generator=rng)))
         if self.kind != "interleaved" or drawn.random() >= share:
