@@ -121,6 +121,7 @@ def _generate(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--start", metavar="IMAGE|VIDEO|NAME", help="start frame: a file, or a name from assets/starts")
     parser.add_argument("--prompt", metavar="TEXT", help="what this clip is: map, style, mood")
     parser.add_argument("--plan", metavar="FILE", help="one plan line per chunk; the model writes the empty ones")
+    parser.add_argument("--intent", metavar="TEXT", help="what should happen first, in your words; the model writes the lines")
     parser.add_argument("--out", metavar="FILE.mp4", default="clip.mp4", help="where to write (default: %(default)s)")
     parser.add_argument("--fps", metavar="N", help="frames a second: the preset's (17.5), or 2 or 4 times as many, smoothed")
     parser.add_argument("--scale", metavar="N", default="1", help="sharpened: a network draws 1, 2 or 4 times the size")
@@ -169,6 +170,8 @@ def _evaluate(verbs: argparse._SubParsersAction) -> None:
         metavar=("TV2TV", "T2V", "THINK2V"),
         help="compare these three weight files at --count moments instead: docs/comparison.md",
     )
+    words = "ask for every kind of intent at --count moments instead: docs/intent.md"
+    parser.add_argument("--intents", action="store_true", help=words)
     parser.add_argument("--quick", action="store_true", help="a first look of a few minutes; --count is not used")
 
 

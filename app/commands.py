@@ -67,6 +67,7 @@ def _generate(chosen: argparse.Namespace) -> int:
         start=chosen.start,
         prompt=chosen.prompt,
         plan=None if chosen.plan is None else Path(chosen.plan),
+        intent=chosen.intent,
         settings=given,
         delivery=delivery,
     )
@@ -163,6 +164,12 @@ def _evaluate(chosen: argparse.Namespace) -> int:
         weights = tuple(map(Path, chosen.comparison))
         moments = 4 if chosen.quick else count
         print(compare_variants(preset, weights, Path(chosen.data), Path(chosen.out), moments, load=_backend))
+        return 0
+    if chosen.intents:
+        from tv2tv_core.evaluate.intents import measure_intents
+
+        moments = 4 if chosen.quick else count
+        print(measure_intents(preset, Path(chosen.data), Path(chosen.out), moments, _backend, worded=not chosen.quick))
         return 0
     from tv2tv_core.evaluate.report import Extent, evaluate
 

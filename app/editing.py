@@ -12,6 +12,7 @@ import numpy as np
 from app import wire
 from tv2tv_core.engine.generate import check_line, suggest
 from tv2tv_core.errors import InputError
+from tv2tv_core.intent import text_of
 from tv2tv_core.project.file import ChunkRecord, Pending
 from tv2tv_core.project.pictures import encode_frames
 from tv2tv_core.settings import setting, validate
@@ -51,14 +52,16 @@ class Editor:
             take, path, record = self._path_with(chunk)
             held = path[record.index + 1 :][:hold]
             same = len(held) == hold and all(one.plan == wanted for one in held)
+            same = same or (text_of(wanted) is not None and record.asked == wanted)
             return self._fork(take, path, record, (wanted, hold), new_stream=same)
 
     def retry(self, chunk: str) -> str:
-        """A new take from the boundary before `chunk`: the same line, other random numbers. Returns its id."""
+        """A new take from the boundary before `chunk`: the same line or intent, other random numbers. Returns its id."""
         self._path_with(chunk)
         with self._session.quiet(keep_pending=True):
             take, path, record = self._path_with(chunk)
-            return self._fork(take, path, record, (record.plan, 1), new_stream=True)
+            again = record.plan if text_of(record.asked) is None else record.asked
+            return self._fork(take, path, record, (again, 1), new_stream=True)
 
     def suggest(self, chunk: str | None = None) -> list[str]:
         """Three other next lines at the boundary before `chunk` (None: at the end of the active take)."""
@@ -127,7 +130,10 @@ class Editor:
                 self._session.refuse_if_busy()
             late = self._session.drawing(self._project.story.active)
             first = self._session.path[-1].index + 1 if late is None else late + 1
-            ahead = {first + i: lines[i // per_beat] or None for i in range(len(lines) * per_beat)}
+            ahead: dict[int, str | None] = {}
+            for number, line in enumerate(lines):
+                ahead |= dict.fromkeys(range(first + number * per_beat, first + (number + 1) * per_beat))
+                ahead |= said(line, first + number * per_beat, per_beat)
             self.plan(ahead)
             if generate:
                 self._session.generate(chunks=len(ahead))
@@ -249,6 +255,9 @@ def lines_ahead(planned: dict[int, str], old: Sequence[ChunkRecord], line: str, 
         end += 1
     end = max(end, first + hold)
     kept = planned | {record.index: record.asked for record in old if record.asked}
-    return {index: text for index, text in kept.items() if index >= end} | {
-        index: line for index in range(first, end) if line
-    }
+    return {index: text for index, text in kept.items() if index >= end} | said(line, first, end - first)
+
+
+def said(line: str, first: int, hold: int) -> dict[int, str]:
+    """A row of a plan for `hold` chunks from `first` on, by chunk index: a line at each of them, an intent once."""
+    return dict.fromkeys(range(first, first + (hold if text_of(line) is None else 1)), line) if line else {}

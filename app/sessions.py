@@ -385,7 +385,7 @@ class Session:
 
     def _hold(self, end: History) -> None:
         """Keep the newest ends of the story alive: the backend's caches live as long as the nodes they belong to."""
-        if self._alive and self._alive[-1] in (end, end.parent, end.parent and end.parent.parent):
+        if self._alive and self._alive[-1] in (end, end.parent and end.parent.boundary):
             self._alive.pop()  # the longer story holds the shorter one
         self._alive.append(end)
 

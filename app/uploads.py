@@ -14,6 +14,7 @@ from app.library import Library, NewProject
 from app.sessions import Session
 from tv2tv_core import presets
 from tv2tv_core.errors import InputError
+from tv2tv_core.intent import text_of
 from tv2tv_core.media.atomic import storage_error
 from tv2tv_core.media.clip import resolve_start
 from tv2tv_core.media.clip_document import ClipDocument, NoDocument, read_document
@@ -66,7 +67,8 @@ def _restore(library: Library, document: ClipDocument, name: str) -> tuple[Sessi
     new = NewProject(name, document.start, document.prompt, frames, preset, document.settings)
     session = library.add(new)
     streams = {chunk.stream for chunk in document.chunks}
-    lines = {index: chunk.plan for index, chunk in enumerate(document.chunks) if chunk.plan}
+    rows = (chunk.plan if text_of(chunk.asked) is None else chunk.asked for chunk in document.chunks)
+    lines = {index: row for index, row in enumerate(rows) if row}
     session.editor.restore(lines, streams.pop() if len(streams) == 1 else None)
     chunks = len(document.chunks)
     return session, f"The plan of {chunks} chunks is back, with its seed and settings: press Generate to make the frames.{lost}"

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment
 
 LINES = (
     "stand",
@@ -42,7 +42,7 @@ class FakeBackend:
         chunk_frames: int = 4,
         fps: Fraction = Fraction(35, 2),
     ) -> None:
-        self.spec = BackendSpec("fake", chunk_frames, fps, width, height, context=8, model_hash="0" * 64)
+        self.spec = BackendSpec("fake", chunk_frames, fps, width, height, context=8, model_hash="0" * 64, takes_intents=True)
         self.fail_at = fail_at
         self.end_at = end_at
         self.delay_s = delay_s
@@ -107,5 +107,7 @@ def _digest(history: History, salt: str) -> bytes:
     """Hash of everything on the path: prompt, lines and pixels."""
     digest = hashlib.sha256(f"{salt}\n{history.prompt}\n".encode())
     for segment in history:
-        digest.update(segment.text.encode() if isinstance(segment, TextSegment) else segment.frames.tobytes())
+        if isinstance(segment, IntentSegment):
+            digest.update(b"intent: ")
+        digest.update(segment.frames.tobytes() if isinstance(segment, ChunkSegment) else segment.text.encode())
     return digest.digest()

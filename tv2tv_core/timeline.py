@@ -1,4 +1,4 @@
-"""The story as a value: text segments and chunks in the order in which they grew, as an immutable linked history."""
+"""The story as a value: intents, plan lines and chunks in the order in which they grew, as an immutable linked history."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class TextSegment:
 
 
 @dataclass(frozen=True, eq=False)
+class IntentSegment:
+    """What a person wants to happen over the next seconds: context for thinking, never a plan."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
 class ChunkSegment:
     """One chunk of frames.
 
@@ -33,7 +40,7 @@ class ChunkSegment:
     seed: int | None = None
 
 
-Segment = TextSegment | ChunkSegment
+Segment = TextSegment | IntentSegment | ChunkSegment
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,14 @@ class History:
                 return node.segment.text
             node = node.parent
         return ""
+
+    @property
+    def boundary(self) -> History:
+        """The node of the last chunk on this path: what stands behind it is the text before the next one."""
+        node = self
+        while not isinstance(node.segment, ChunkSegment):
+            node = node.parent
+        return node
 
     def rewind(self, index: int) -> History:
         """The history at the boundary right before chunk `index`: its last segment is the chunk before it.

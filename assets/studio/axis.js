@@ -1,4 +1,5 @@
 // The timeline's arithmetic: where chunks, boundaries and frames lie in pixels, which are in view. Pure; knows no element.
+import { intentOf } from "./grammar.js";
 
 const NEAR = 24; // chunks beside the view that are kept ready: a phone shows two, and a click on the tenth must find it
 const START = 84; // px: the start frame's tile, left of second 0
@@ -84,15 +85,16 @@ export function fromSlider(axis, value) {
   return axis.low * (axis.widest / axis.low) ** (value / 100);
 }
 
-/** Runs of chunks under one plan line: [{first, last, plan, source}], in order. */
+/** Runs of chunks under one plan line: [{first, last, plan, source, intent}], in order; an intent begins a new one. */
 export function planRuns(path) {
   const runs = [];
   let source = null;
   path.forEach((chunk, index) => {
     if (chunk.line != null) source = chunk.source;
     const run = runs[runs.length - 1];
-    if (run && run.plan === chunk.plan && run.source === source) run.last = index;
-    else runs.push({ first: index, last: index, plan: chunk.plan, source });
+    const intent = intentOf(chunk.asked);
+    if (run && run.plan === chunk.plan && run.source === source && !intent) run.last = index;
+    else runs.push({ first: index, last: index, plan: chunk.plan, source, intent });
   });
   return runs;
 }

@@ -5,6 +5,7 @@ export const LOOKS = [5, 10, 15, 20];
 export const WEAPONS = ["fist", "pistol", "shotgun", "chaingun", "rocket launcher", "plasma rifle", "bfg"];
 export const EXAMPLE = "run forward, turn left 15, fire";
 export const MAX_LENGTH = 200;
+export const INTENT = "intent: "; // begins a row of the plan that says what should happen, where a plan line could stand
 
 /** An action with nothing held. forward, strafe, turn and look are signed: + is forward, left, left, up. */
 export const standing = () => ({
@@ -91,4 +92,14 @@ export function heldLine(held) {
   const slot = WEAPONS.findIndex((_, index) => held.has(`weapon_${index + 1}`));
   action.weapon = slot < 0 ? "" : WEAPONS[slot];
   return toLine(action);
+}
+
+/** The intent that a row of the plan holds, "" when it is a plan line or nothing. */
+export function intentOf(row) {
+  return row?.startsWith(INTENT) ? row.slice(INTENT.length) : "";
+}
+
+/** An intent as a row of the plan. */
+export function intentRow(text) {
+  return INTENT + text;
 }

@@ -3,7 +3,8 @@ import { button, el, icon, setAttr, setText } from "./dom.js";
 import { composer } from "./composer.js";
 import { Drafts } from "./drafts.js";
 import { mountFacts } from "./facts.js";
-import { EXAMPLE, MAX_LENGTH } from "./grammar.js";
+import { EXAMPLE, MAX_LENGTH, intentOf } from "./grammar.js";
+import { mountIntent } from "./intent.js";
 import { mountSuggestions } from "./suggestions.js";
 import { plainWords } from "./store.js";
 import { planOrigin, target } from "./target.js";
@@ -33,6 +34,8 @@ export function mountInspector(root, { store, commands }) {
     },
   });
   view.words.append(words.node);
+  const intent = mountIntent({ drafts, target: () => shown, edited: () => problem("") });
+  view.field.append(intent.node);
   const facts = mountFacts(view.facts, store);
   const suggestions = mountSuggestions(view.suggestions, {
     ask: () => commands.suggest(shown.chunk ? { chunk: shown.chunk.id } : { index: shown.index }),
@@ -70,7 +73,10 @@ export function mountInspector(root, { store, commands }) {
   function objection(line) {
     if (line.length > MAX_LENGTH)
       return `The line has ${line.length.toLocaleString("en-US")} characters; at most ${MAX_LENGTH} are allowed. Shorten it.`;
-    return line.trim() || !shown.chunk ? "" : `The line is empty. Write what happens next, like "${EXAMPLE}", or "stand".`;
+    if (intent.objection(line)) return intent.objection(line);
+    return intent.row(line).trim() || !shown.chunk
+      ? ""
+      : `The line is empty. Write what happens next, like "${EXAMPLE}", or "stand".`;
   }
 
   /** Send once: a second click while the answer is on its way is the same wish. */
@@ -89,8 +95,9 @@ export function mountInspector(root, { store, commands }) {
     if (message) return;
     view.primary.setAttribute("aria-busy", "true");
     try {
-      await work(line.trim());
+      await work(intent.row(line.trim()));
       if (drafts.get(key) === line) drafts.set(key, undefined);
+      intent.settle(key);
       show(true);
     } catch (error) {
       if (shown.key === key) problem(error.message);
@@ -112,7 +119,9 @@ export function mountInspector(root, { store, commands }) {
     } else {
       return send((line) =>
         commands.plan({
-          lines: Object.fromEntries(Array.from({ length: heldChunks() }, (_, i) => [now.index + i, line || null])),
+          lines: Object.fromEntries(
+            Array.from({ length: heldChunks() }, (_, i) => [now.index + i, (!(i && intentOf(line)) && line) || null]),
+          ),
         }),
       );
     }
@@ -126,6 +135,7 @@ export function mountInspector(root, { store, commands }) {
       send(async () => {
         await commands.plan({ lines: { [now.index]: null } });
         drafts.set(now.key, undefined);
+        intent.settle(now.key);
       });
   }
 
@@ -150,11 +160,12 @@ export function mountInspector(root, { store, commands }) {
     }
     carry(next);
     const moved = !shown || shown.key !== next.key;
-    const rebased = moved || force || shown.base !== next.base;
+    const rebased = moved || force || shown.base !== next.base || shown.intent !== next.intent;
     shown = next;
     if (rebased) {
       const line = drafts.get(next.key) ?? next.base;
       if (view.box.value !== line) view.box.value = line;
+      intent.show();
       if (moved) {
         problem("");
         suggestions.clear();
@@ -181,14 +192,21 @@ export function mountInspector(root, { store, commands }) {
       apply();
     }
   });
+  intent.box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    event.stopPropagation();
+    apply();
+  });
   view.node.addEventListener("focusout", (event) => {
     // a line for the next chunk counts once its writer turns to something else, such as Generate; another window is nothing else
-    const leaves = event.target === view.box && !view.node.contains(event.relatedTarget);
+    const boxes = [view.box, intent.box];
+    const leaves = boxes.includes(event.target) && !view.node.contains(event.relatedTarget);
     const { key } = shown || {};
-    if (leaves) setTimeout(() => document.activeElement !== view.box && shown?.key === key && commands.settle());
+    if (leaves) setTimeout(() => !boxes.includes(document.activeElement) && shown?.key === key && commands.settle());
   });
   commands.settle = async () => {
-    if (shown && !shown.chunk && drafts.has(shown.key) && !objection(text())) await apply();
+    if (shown && !shown.chunk && (drafts.has(shown.key) || intent.typed()) && !objection(text())) await apply();
   };
   view.primary.addEventListener("click", apply);
   view.retry.addEventListener("click", retry);
@@ -256,7 +274,7 @@ function build() {
       "div",
       { class: "stack plan-edit" },
       el("p", { class: "row who" }, view.dot, view.who),
-      el(
+      (view.field = el(
         "div",
         { class: "plan-field" },
         el(
@@ -269,7 +287,7 @@ function build() {
         ),
         box,
         view.problem,
-      ),
+      )),
       el("div", { class: "row hold" }, el("label", { class: "label", for: "tv2tv-plan-hold", text: "Hold" }), view.hold),
       el("div", { class: "plan-actions" }, view.primary, view.retry, view.suggest),
       view.suggestions,
@@ -320,7 +338,7 @@ function describe(view, now, state) {
       now.chunk ? "The same line with other random numbers, as a new take (T)" : "Let the model decide what happens next",
     );
   }
-  setAttr(view.retry, "disabled", !now.chunk && !now.base);
+  setAttr(view.retry, "disabled", !now.chunk && !now.base && !now.intent);
   setAttr(view.prev, "disabled", now.index <= 0);
   setAttr(view.next, "disabled", now.index >= state.path.length);
   setAttr(view.node, "data-made", now.chunk ? "" : null);

@@ -2,6 +2,7 @@
 import { el, setAttr, setText } from "./dom.js";
 import { withinChunk } from "./axis.js";
 import { clock } from "./format.js";
+import { intentRow } from "./grammar.js";
 import { frameUrl } from "./store.js";
 
 const THINNEST_BAR = 4; // px
@@ -28,8 +29,9 @@ export function makePlanLane(lane) {
         `plan ${kind}${selected >= run.first && selected <= run.last ? " chosen" : ""}${to - from < 30 ? " thin" : ""}`,
       );
       bar.dataset.first = run.first;
-      setText(bar.firstElementChild, run.plan);
-      setAttr(bar, "title", run.plan);
+      const words = run.intent ? `${intentRow(run.intent)} → ${run.plan}` : run.plan;
+      setText(bar.firstElementChild, words);
+      setAttr(bar, "title", words);
     };
     let edge = -Infinity; // bars too thin to tell apart: one stands for its neighbours
     for (const run of runs) {

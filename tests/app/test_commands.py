@@ -58,6 +58,13 @@ def test_generate_obeys_its_flags(run, tmp_path, capsys):
     assert "my.mp4" in capsys.readouterr().out and "clip.mp4" not in [path.name for path in tmp_path.iterdir()]
 
 
+def test_generate_takes_an_intent(run, capsys):
+    assert run("generate", "--intent", "turn right, then shoot", "--seconds", "1") == 0
+    segments = json.loads(Path("clip.json").read_text())["segments"]
+    assert [one["asked"] for one in segments if "asked" in one] == ["intent: turn right, then shoot"]
+    assert run("generate", "--intent", " ") == 2 and "intent is empty" in capsys.readouterr().err
+
+
 def test_a_preset_gives_what_no_flag_says(run):
     assert run("generate", "--seconds", "0.5", "--preset", "embedded-4step") == 0
     assert json.loads(Path("clip.json").read_text())["settings"]["steps"] == 4

@@ -171,6 +171,24 @@ def test_rewriting_a_beat_leaves_the_others_of_the_storyboard(bench: Bench):
     assert [record.plan for record in session.path[1:]] == ["run forward"] * 2 + ["walk strafe left"] * 2 + ["run back"] * 2
 
 
+def test_an_intent_is_written_down_once_and_asked_again(bench: Bench):
+    """Held for a beat it stands at its first chunk alone; another try keeps it, and rewriting it takes it away."""
+    session = bench.library.create("gateway")
+    session.editor.storyboard(["intent: turn left", "run back"], 3 * 4 / 17.5, generate=True)
+    bench.settle(session)
+    assert [r.asked for r in session.path[1:]] == ["intent: turn left", None, None, *["run back"] * 3]
+    frames = [session.project.frames(r.id).tobytes() for r in session.path]
+    for again in (lambda: session.editor.retry(session.path[1].id),
+                  lambda: session.editor.regenerate(session.path[1].id, "Intent: turn left", hold=2)):  # fmt: skip
+        again()
+        bench.settle(session)
+        assert [r.asked for r in session.path[1:]] == ["intent: turn left", None, None, *["run back"] * 3]
+        assert session.project.frames(session.path[1].id).tobytes() not in frames
+    session.editor.regenerate(session.path[1].id, "")
+    bench.settle(session)
+    assert [r.asked for r in session.path[1:]] == [None, None, None, *["run back"] * 3]
+
+
 def test_a_line_written_while_chunks_are_drawn_still_counts(tmp_path: Path):
     bench = Bench(tmp_path, FakeBackend(delay_s=0.01))
     session = fresh(bench)

@@ -94,7 +94,7 @@ def _restored(bench: Bench, session: Session) -> Session:
 
 def test_an_exported_clip_brings_its_plan_back_and_then_the_same_frames(bench: Bench, tmp_path: Path):
     session, _ = take_in(bench.library, io.BytesIO(picture()), "mine.png", {})
-    session.editor.storyboard(["run forward", "", "stand, fire"], 2 * 4 / 17.5, generate=True)
+    session.editor.storyboard(["run forward", "intent: shoot", "", "stand, fire"], 2 * 4 / 17.5, generate=True)
     bench.settle(session)
     exporter = Exporter(bench.library.folder)
     done = exporter.wait(session, exporter.start(session, {"kind": "mp4"}))
@@ -102,9 +102,10 @@ def test_an_exported_clip_brings_its_plan_back_and_then_the_same_frames(bench: B
     task = done["files"][0]["url"].split("/")[-2]
     clip = exporter.file(session.id, task, done["files"][0]["name"]).read_bytes()
     again, notice = take_in(bench.library, io.BytesIO(clip), "clip.mp4", {})
-    assert "6 chunks" in notice
-    assert dict(again.project.story.current.planned) == {record.index: record.plan for record in session.path[1:]}
-    again.generate(chunks=6)
+    assert "8 chunks" in notice
+    wanted = {record.index: record.plan for record in session.path[1:]} | {2: "intent: shoot"}
+    assert dict(again.project.story.current.planned) == wanted
+    again.generate(chunks=8)
     bench.settle(again)
     assert frames(bench, again) == frames(bench, session)
     exporter.close()

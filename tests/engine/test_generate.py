@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from tv2tv_core.engine.events import (
 from tv2tv_core.engine.generate import GenerateRequest, generate, suggest
 from tv2tv_core.engine.seeds import noise_seed
 from tv2tv_core.errors import InputError, TV2TVError
-from tv2tv_core.timeline import History, TextSegment
+from tv2tv_core.intent import row
+from tv2tv_core.timeline import History, IntentSegment, TextSegment
 
 START = np.full((1, 24, 40, 3), 90, np.uint8)
 
@@ -44,6 +46,8 @@ def content(history: History) -> list[object]:
     return [
         (segment.text, segment.source)
         if isinstance(segment, TextSegment)
+        else row(segment.text)
+        if isinstance(segment, IntentSegment)
         else (segment.index, segment.seed, segment.frames.tobytes(), segment.latents.tobytes())
         for segment in history
     ]
@@ -75,7 +79,7 @@ def test_same_request_gives_the_same_bytes_and_another_seed_or_take_does_not() -
 @pytest.mark.parametrize("cut", [1, 2, 4])
 def test_a_split_run_is_one_run(cut: int) -> None:
     backend = FakeBackend()
-    plan = [None, "stand", "", "run back", None, "stand"]
+    plan = [None, "intent: turn round", "", "run back", "intent: shoot", "stand"]
     whole = tip(backend, begin(backend), 6, plan=plan)
     first = tip(backend, begin(backend), cut, plan=plan[:cut])
     assert content(tip(backend, first, 6 - cut, plan=plan[cut:])) == content(whole)
@@ -318,3 +322,47 @@ def test_suggestions_can_be_cancelled_and_refuse_absurd_counts() -> None:
     assert backend.thoughts == 0
     with pytest.raises(InputError):
         suggest(backend, begin(backend), 0)
+
+
+def test_an_intent_stands_above_what_the_model_writes_from_it() -> None:
+    backend = FakeBackend(line="run back")
+    events = list(generate(request(backend, begin(backend), 3, plan=["intent: go back", None, "Intent: shoot "])))
+    told = [item if isinstance(item, str) else item[0] for item in content(events[-1].history)]
+    assert told == [-1, "intent: go back", "run back", 0, 1, "intent: shoot", 2]
+    written = [event for event in events if isinstance(event, PlanDone)]
+    assert [(event.index, event.line, event.source) for event in written] == [(0, "run back", "model")]
+    assert all(not event.forced for event in events if isinstance(event, TextToken))
+    assert [event.plan for event in events if isinstance(event, ChunkStarted)] == ["run back"] * 3
+
+
+def test_an_intent_is_read_and_no_plan() -> None:
+    """Another intent, other thoughts; without any, the very clip of today."""
+    backend = FakeBackend()
+    plans = [["intent: shoot"], ["intent: go back"], [None], []]
+    clips = [content(tip(backend, begin(backend), 4, plan=plan)) for plan in plans]
+    assert clips[2] == clips[3] and clips[0] != clips[1] and clips[1][2:] != clips[2][1:]
+    assert tip(FakeBackend(line="stand"), begin(backend), 1, plan=["intent: go back"]).plan == "stand"
+
+
+def test_a_pause_behind_an_intent_changes_nothing() -> None:
+    backend, control = FakeBackend(), Control()
+    plan = ["intent: turn left and shoot"]
+    for event in generate(request(backend, begin(backend), 3, plan=plan), control):
+        if isinstance(event, TextToken):
+            control.pause()
+    assert event.reason == "paused" and event.history.segment.index == -1
+    assert content(tip(backend, event.history, 3, plan=plan)) == content(tip(backend, begin(backend), 3, plan=plan))
+
+
+def test_who_reads_no_intents_says_so() -> None:
+    backend = FakeBackend()
+    backend.spec = replace(backend.spec, takes_intents=False)
+    with pytest.raises(InputError, match="reads no intents.*plan lines"):
+        request(backend, begin(backend), 2, plan=[None, "intent: shoot"])
+    with pytest.raises(InputError, match="intent is empty"):
+        request(FakeBackend(), begin(backend), 1, plan=["intent: "])
+
+
+def test_a_model_writes_no_intents() -> None:
+    with pytest.raises(TV2TVError, match="no usable plan line"):
+        tip(FakeBackend(line="intent: shoot"), begin(FakeBackend()), 1)

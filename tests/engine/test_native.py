@@ -16,8 +16,9 @@ from tv2tv_core.engine.events import ChunkDone, Finished
 from tv2tv_core.engine.generate import GenerateRequest, generate
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import Cancelled
+from tv2tv_core.intent import as_read
 from tv2tv_core.model.codec import PixelCodec
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 
 class LetterTokenizer:
@@ -51,7 +52,7 @@ def grow(b: NativeBackend, history: History, chunks: int, plan: tuple[str | None
 
 
 def told(history: History) -> list[str]:
-    return [s.text if isinstance(s, TextSegment) else s.frames.tobytes() for s in history]
+    return [s.frames.tobytes() if isinstance(s, ChunkSegment) else s.text for s in history]
 
 
 def relived(history: History) -> History:
@@ -234,3 +235,45 @@ def test_events_report_the_chunk_that_stands() -> None:
     request = GenerateRequest(backend=b, history=start(b), chunks=2, seed=1, steps=2)
     done = [e for e in generate(request, Control()) if isinstance(e, ChunkDone)]
     assert [e.index for e in done] == [0, 1] and done[-1].history.chunks[-1] is done[-1].chunk
+
+
+def test_an_intent_is_context_for_thinking_alone() -> None:
+    """It changes what comes next; what a chunk is drawn from is still the plan line."""
+    b = backend()
+    bare = start(b)
+    wish = bare.then(IntentSegment("go back, then shoot"))
+    thoughts = [[str(list(b.think(h, ThinkOptions(1.0, 1.0, s), lambda: None))) for s in range(8)] for h in (bare, wish)]
+    assert thoughts[0] != thoughts[1]
+    assert wish.plan == "" and wish.boundary is bare
+    ids = b.tokenizer.encode(as_read("go back, then shoot"))
+    base = b._memory.context(bare, lambda: None)[0]
+    want = b.model.mot.run_text(torch.tensor([ids]), base)[0][:, -1]
+    assert torch.equal(b._memory.context(wish, lambda: None)[1], want)
+
+
+def test_memory_of_intents_saves_time_alone() -> None:
+    """cached = uncached, split = whole, and a fork above an intent has the other future."""
+    b = backend()
+    rows = ("intent: go back", None, None, "intent: jump, then shoot", None, None, None)
+    whole = grow(b, start(b), 7, rows)
+    half = grow(backend(), start(backend()), 4, rows[:4])
+    assert told(grow(backend(), relived(half), 3, rows[4:])) == told(whole)
+    assert told(grow(b, whole.rewind(3), 4, rows[3:])) == told(whole)
+    assert told(grow(b, whole.rewind(3), 4)) != told(whole)
+
+
+def test_the_plan_in_force_stands_below_an_intent() -> None:
+    b = backend()
+    history = grow(b, start(b), 4, ("walk", *["walk"] * 3))
+
+    def view(history: History) -> list[str]:
+        nodes = b._memory._view(history.nodes(), 0)
+        return [f"c{n.segment.index}" if isinstance(n.segment, ChunkSegment) else n.segment.text for n in nodes]
+
+    wish = history.then(IntentSegment("shoot"))
+    assert view(wish) == ["c1", "walk", "c2", "c3", "shoot"]
+    later = wish
+    for index in (4, 5):
+        later = later.then(ChunkSegment(index, history.chunks[-1].frames, history.chunks[-1].latents, 1))
+    assert view(later) == ["c3", "shoot", "walk", "c4", "c5"]
+    assert "shoot" not in view(later.then(ChunkSegment(6, history.chunks[-1].frames, history.chunks[-1].latents, 1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tv2tv_core.engine.control import Control
 from tv2tv_core.engine.events import ChunkDone, DenoisingStep, Finished
 from tv2tv_core.errors import Cancelled, InputError, StorageError, TV2TVError
 from tv2tv_core.media.clip import ClipRequest, ClipResult, chunk_count, make_clip
+from tv2tv_core.media.clip_document import read_document
 from tv2tv_core.media.video import count_frames, read_frames, read_metadata, write_mp4
 from tv2tv_core.presets import Preset
 
@@ -233,3 +235,23 @@ def test_checking_a_request_leaves_no_file(tmp_path: Path, start: str) -> None:
     before = sorted(tmp_path.iterdir())
     refusal(ClipRequest(PRESET, tmp_path / "out.mp4", start, prompt=""))
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_intent_opens_the_clip_and_is_in_its_document(tmp_path: Path, start: str) -> None:
+    result = make(tmp_path, start, FakeBackend(line="run back"), intent=" go back, then shoot ", settings={"seconds": 1})
+    document = json.loads(result.json_path.read_text())
+    first, second, third = document["segments"][:3]
+    assert first == {"type": "text", "text": "run back", "source": "model"} and second["asked"] == "intent: go back, then shoot"
+    assert "asked" not in third
+    read = read_document(result.out)
+    assert [chunk.asked for chunk in read.chunks] == ["intent: go back, then shoot", None, None, None]
+    with_plan = make(tmp_path, start, intent="shoot", plan=["", "intent: jump", "stand"])
+    asked = [segment.get("asked") for segment in json.loads(with_plan.json_path.read_text())["segments"]]
+    assert [one for one in asked if one] == ["intent: shoot", "intent: jump"]
+
+
+def test_an_intent_that_cannot_be_is_refused(tmp_path: Path, start: str) -> None:
+    request = ClipRequest(PRESET, tmp_path / "out.mp4", start)
+    assert "first line itself" in refusal(replace(request, intent="shoot", plan=["run back"]))
+    assert "intent is empty" in refusal(replace(request, intent="  "))
+    assert "200" in refusal(replace(request, intent="x" * 300))

@@ -17,7 +17,7 @@ from tv2tv_core.errors import InputError, StorageError
 from tv2tv_core.project import history as stored_history
 from tv2tv_core.project.file import Pending, Project, StoredChunk, move_file, peek_frame, summary
 from tv2tv_core.story import new_id
-from tv2tv_core.timeline import ChunkSegment, TextSegment
+from tv2tv_core.timeline import ChunkSegment, IntentSegment, TextSegment
 
 
 def segments(history) -> list[object]:
@@ -70,6 +70,23 @@ def test_the_history_read_back_has_the_same_segments_and_bytes(path):
         assert segments(read) == live and read.prompt == history.prompt
         assert [chunk.index for chunk in read.chunks] == list(range(-1, 9))
         assert all(isinstance(chunk, StoredChunk) and isinstance(chunk, ChunkSegment) for chunk in read.chunks)
+
+
+def test_an_intent_is_kept_with_its_chunk(path):
+    """What is read back is what grew, and goes on alike; nothing else of the file is another."""
+    plan = ["intent: turn left", None, "run forward", "Intent:  shoot, then go back ", None]
+    with make(path) as project:
+        records = grow(project, 5, plan=plan)
+        live = [type(s).__name__ for s in project.history(records[-1].id)]
+        assert [r.asked for r in records] == ["intent: turn left", None, None, "intent: shoot, then go back", None]
+        assert live.count("IntentSegment") == 2 and records[3].source in (None, "model")
+        want = [(r.line, r.plan, project.frames(r.id).tobytes()) for r in grow(project, 3)]
+    with Project.open(path) as project:
+        read = project.history(records[-1].id)
+        assert [type(s).__name__ for s in read] == live
+        assert [s.text for s in read if isinstance(s, IntentSegment)] == ["turn left", "shoot, then go back"]
+        project.edit(project.story.fork(project.story.active, records[-1].id, 5), "Again")
+        assert [(r.line, r.plan, project.frames(r.id).tobytes()) for r in grow(project, 3)] == want
 
 
 @pytest.mark.parametrize("split", [1, 4, 7])

@@ -16,6 +16,7 @@ from tests.train.test_tasks import model
 from tv2tv_core.data.shards import Episode
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.variants import planned
+from tv2tv_core.intent import PREFIX
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.layout import NOT_ASKED, plan_around
 from tv2tv_core.train.trainer import generators
@@ -129,6 +130,70 @@ def test_a_window_lies_in_its_plan(data: Path, tmp_path: Path) -> None:
     assert plan == second.lines[1:7]
 
 
+def test_an_intent_stands_above_a_line_and_is_never_learnt(data: Path, tmp_path: Path) -> None:
+    """Windows with an intent are those without, but for the intent: which is in the words of the engine, and not asked for."""
+    made = task(data, tmp_path, "interleaved")
+    mark = made.tokenizer.encode(PREFIX.strip())
+    seen = 0
+    for seed in range(40):
+        bare = made.layout(made.train, CHUNKS, 0.5, torch.Generator().manual_seed(seed))
+        told = made.layout(made.train, CHUNKS, 0.5, torch.Generator().manual_seed(seed), intents=1.0)
+        assert told.wordings == bare.wordings and told.ids[0] == bare.ids[0] and told.targets[0] == bare.targets[0]
+        longer = [j for j in range(1, 4) if told.ids[j] != bare.ids[j]]
+        assert len(longer) <= 1 and all(told.targets[j] == bare.targets[j] for j in range(1, 4) if j not in longer)
+        for j in longer:
+            size = len(told.ids[j]) - len(bare.ids[j])
+            wish = told.ids[j][1 : 1 + size]
+            assert wish[: len(mark)] == mark and made.tokenizer.decode(wish).endswith("\n")
+            assert [told.ids[j][0], *told.ids[j][1 + size :]] == bare.ids[j]
+            assert told.targets[j] == [NOT_ASKED] * size + bare.targets[j]
+            seen += 1
+    assert seen > 10
+
+
+@pytest.mark.parametrize("text", ["none", "first"])
+def test_other_layouts_know_no_intent(text: str, data: Path, tmp_path: Path) -> None:
+    made = task(data, tmp_path, text)
+    slots = [made.layout(made.train, CHUNKS, 0.5, torch.Generator().manual_seed(3), intents) for intents in (0.0, 1.0)]
+    assert slots[0] == slots[1]
+
+
+def test_without_a_share_no_number_is_drawn_for_intents(data: Path, tmp_path: Path) -> None:
+    made = task(data, tmp_path, "interleaved")
+    after = []
+    for intents in (0.0, 0.5):
+        rng = torch.Generator().manual_seed(0)
+        made.layout(made.train, CHUNKS, 0.5, rng, intents)
+        after.append(rng.get_state())
+    bare = torch.Generator().manual_seed(0)
+    torch.rand(3, 2, generator=bare)
+    assert torch.equal(after[0], bare.get_state()) and not torch.equal(after[0], after[1])
+
+
 def test_an_unknown_layout_is_told(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="interleaved, none, first"):
         WindowTask(model(), replace(WindowConfig(perceptual_weight=0, paraphrases=0), text="last"), data, tmp_path)
+
+
+def test_the_video_side_can_be_left_alone(data: Path, tmp_path: Path) -> None:
+    """Nothing is drawn: the text's loss is that of a whole step, and only the text side learns."""
+    both = task(data, tmp_path / "both", "interleaved")
+    rng, numpy_rng = generators(0, 3, 0)
+    window = both.window(both.train, both.starts[:2], rng)
+    noisy = torch.zeros_like(window.latents[:, 1:]).flatten(0, 1)
+    with torch.no_grad():
+        states = both.predict(window, window.latents, noisy, torch.ones(len(noisy)))[1]
+    alone, logged = both._text_alone(window)
+    assert alone.item() == pytest.approx(both.config.text_weight * both._text_loss(states, window.stream).item(), rel=1e-4)
+
+    config = replace(both.config, video_weight=0.0)
+    still = WindowTask(model(), config, data, tmp_path / "still")
+    randomise(still.model)
+    still.loss(3, 0, *generators(0, 3, 0))[0].backward()
+    learnt = {name for name, p in still.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert any("adapter_" in name for name in learnt)
+    assert all("adapter_" in name or "special_out" in name or "video_gate" in name for name in learnt)
+    assert still.parameter_groups()[0].parameters == [] and set(logged) == {"text"}
+    nothing = replace(config, text="none")
+    with pytest.raises(InputError, match="nothing is trained"):
+        WindowTask(model(), nothing, data, tmp_path / "nothing")

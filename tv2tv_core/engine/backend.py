@@ -16,7 +16,8 @@ from tv2tv_core.timeline import ChunkSegment, History
 class BackendSpec:
     """What a backend is, as data: nothing above it asks for its class.
 
-    `context` is how many past chunks it looks back on; `model_hash` names its weights (sha256, hex).
+    `context` is how many past chunks it looks back on; `model_hash` names its weights (sha256, hex); `takes_intents`:
+    whether `think` reads the intents of a history.
     """
 
     name: str
@@ -26,6 +27,7 @@ class BackendSpec:
     height: int
     context: int
     model_hash: str
+    takes_intents: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def describe(preset: Preset) -> BackendSpec:
             height=PIXELS * int(rows),
             context=int(model["context"]) - 1,
             model_hash=digest,
+            takes_intents=True,
         )
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise WeightsError(
@@ -59,4 +60,5 @@ def recipe_spec(name: str, recipe: Recipe) -> BackendSpec:
         height=recipe.height,
         context=-(-recipe.history_frames // recipe.chunk_frames),
         model_hash=recipe.identity,
+        takes_intents=True,
     )

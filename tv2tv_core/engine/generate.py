@@ -27,9 +27,10 @@ from tv2tv_core.engine.events import (
 )
 from tv2tv_core.engine.seeds import noise_seed, suggest_seed, think_seed
 from tv2tv_core.errors import Cancelled, InputError, TV2TVError
+from tv2tv_core.intent import row, text_of
 from tv2tv_core.plan import MAX_LENGTH
 from tv2tv_core.settings import shorten, validate
-from tv2tv_core.timeline import ChunkSegment, History, Source, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, Source, TextSegment
 
 SUGGEST_LIMIT = 32
 """The most alternatives for one line; nobody reads more."""
@@ -45,7 +46,8 @@ class GenerateRequest:
     """What to make: `chunks` more chunks after `history`, which ends at a boundary (its last segment is a chunk).
 
     `plan[i]` is the line that a person wrote for the i-th of these chunks; None, an empty line or a plan that has run
-    out leave it to the model; `author` is who wrote it when no person did. `take` names the branch: another take of the
+    out leave it to the model, and so does an intent (`tv2tv_core.intent`), which the model reads first; `author` is who
+    wrote it when no person did. `take` names the branch: another take of the
     same project seed draws other noise.
     `seed`, `steps`, `guidance`, `temperature` and `top_p` have the bounds of `tv2tv_core.settings`.
     Raises InputError with the argument, the value and what is allowed.
@@ -75,6 +77,8 @@ class GenerateRequest:
         for name in ("seed", "steps", "guidance", "temperature", "top_p"):
             object.__setattr__(self, name, validate(name, getattr(self, name)))
         object.__setattr__(self, "plan", tuple(_forced(line) for line in self.plan))
+        if not self.backend.spec.takes_intents and any(text_of(line) is not None for line in self.plan):
+            raise InputError(f"{self.backend.spec.name} reads no intents: write plan lines, or choose another preset.")
         next_index(self.history)
 
 
@@ -110,11 +114,12 @@ def next_index(history: History) -> int:
 
 
 def check_line(text: str, author: str = "The plan line") -> str:
-    """Return `text` without outer blanks, when it can be a plan line: at most 200 printable characters on one line.
+    """Return `text` without outer blanks, when it can be a row of a plan: at most 200 printable characters on one line.
 
-    Raises InputError that begins with `author`.
+    An intent must say something. Raises InputError, which begins with `author` otherwise.
     """
-    line = text.strip()
+    wanted = text_of(text)
+    line = text.strip() if wanted is None else row(wanted)
     if len(line) > MAX_LENGTH:
         raise InputError(f"{author} has {len(line)} characters; at most {MAX_LENGTH} are allowed. Shorten it.")
     if not line.isprintable():
@@ -175,6 +180,9 @@ def _chunk(
     if control.pausing:
         return "paused"
     forced = request.plan[offset] if offset < len(request.plan) else None
+    wanted = text_of(forced)
+    if wanted is not None:
+        history, forced = history.then(IntentSegment(wanted)), None
     with_text = yield from _text(request, control, history, forced, clock)
     if with_text is None:
         return "ended"
@@ -204,8 +212,8 @@ def _chunk(
 def _text(
     request: GenerateRequest, control: Control, history: History, forced: str | None, clock: _Clock
 ) -> Generator[Event, None, History | None]:
-    """The text before the next chunk; returns the history with its segment if one was written, None at EOS."""
-    index = next_index(history)
+    """The line before the next chunk; returns the history with its segment if one was written, None at EOS."""
+    index = next_index(history.boundary)
     source: Source = request.author if forced else "model"
     if forced:
         line: str | None = forced
@@ -259,6 +267,8 @@ def _model_line(thought: Thought) -> str | None:
     if thought.line is None or not thought.line.strip():
         return None
     try:
+        if text_of(thought.line) is not None:
+            raise InputError("An intent is for a person to write.")
         return check_line(thought.line)
     except InputError as error:
         raise TV2TVError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tv2tv_core.model.mot import Context, MoT, SegmentCache
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 ERA = 64  # chunks; at most so many, and those in view, are run again when an old boundary is opened
 REMEMBERED = 400  # segments whose entries are kept, about half a megabyte each
@@ -22,7 +22,7 @@ REMEMBERED = 400  # segments whose entries are kept, about half a megabyte each
 
 @dataclass(frozen=True)
 class Remembered:
-    """A segment's cache and, behind a chunk, the text tower's last state: what the next token is sampled from."""
+    """A segment's cache and, behind a chunk or an intent, the text tower's last state: what the next token is sampled from."""
 
     cache: SegmentCache
     ahead: Tensor | None
@@ -46,7 +46,7 @@ class SegmentMemory:
         return len(self._entries)
 
     def context(self, history: History, check: Callable[[], None]) -> tuple[Context, Tensor | None]:
-        """Everything in view at the end of `history`, and the state to sample from when it ends with a chunk.
+        """Everything in view at the end of `history`, and the state to sample from unless it ends with a plan line.
 
         Segments that are not remembered are run; `check` is called before each and may raise.
         """
@@ -94,9 +94,12 @@ class SegmentMemory:
         the plan in force stands there, as in training windows, which tell at their start what is going on."""
         first = max(base, _first_in_view(nodes, self._reach))
         view = nodes[first:]
-        if first and view and (len(view) == 1 or isinstance(view[1].segment, ChunkSegment)):
+        behind = 1  # where the plan line stands: behind the first chunk, below an intent
+        while behind < len(view) and isinstance(view[behind].segment, IntentSegment):
+            behind += 1
+        if first and view and (len(view) == behind or isinstance(view[behind].segment, ChunkSegment)):
             line = next((n for n in reversed(nodes[:first]) if isinstance(n.segment, TextSegment)), None)
-            view = [view[0], *([line] if line else []), *view[1:]]
+            view = [*view[:behind], *([line] if line else []), *view[behind:]]
         return view
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
 from tv2tv_core.engine.describe import FPS, PIXELS
 from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
+from tv2tv_core.intent import as_read
 from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.mot import Context, SegmentCache, join
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.plan import MAX_LENGTH, plainly
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
 
@@ -39,7 +40,7 @@ class NativeBackend:
         rows, columns = model.config.video.latent_shape[1:]
         self.spec = BackendSpec(
             name=name, chunk_frames=model.config.video.chunk_frames, fps=FPS, width=PIXELS * columns, height=PIXELS * rows,
-            context=model.config.context - 1, model_hash=model_hash,
+            context=model.config.context - 1, model_hash=model_hash, takes_intents=True,
         )
         self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
@@ -115,6 +116,10 @@ class NativeBackend:
         if isinstance(segment, TextSegment):
             ids = torch.tensor([self.tokenizer.encode(plainly(segment.text))], device=self.device)
             return Remembered(mot.run_text(ids, context)[1], None)
+        if isinstance(segment, IntentSegment):
+            ids = torch.tensor([self.tokenizer.encode(as_read(segment.text))], device=self.device)
+            states, cache = mot.run_text(ids, context)
+            return Remembered(cache, states[:, -1])
         begun, era, bof = self._begun
         if begun() is node.parent is not None and era == era_of(node):
             mot.extend(context, bof)  # acting has run this very token behind this very context
@@ -165,9 +170,7 @@ class NativeBackend:
     def _guide(self, history: History, plan: Tensor | None) -> Guide | None:
         if plan is None or self.model.motion is None:
             return None
-        done = history
-        while not isinstance(done.segment, ChunkSegment):
-            done = done.parent
+        done = history.boundary
         last = torch.from_numpy(np.asarray(done.segment.latents, dtype=np.float32))[None].to(self.device)
         return self.model.guide(last, plan, self._summary(done.plan))
 

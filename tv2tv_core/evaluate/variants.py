@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,10 @@ PLAN_TOKENS = 600  # a whole plan of real play is about 190
 
 class Silent(NativeBackend):
     """T2V: no line is ever written."""
+
+    def __init__(self, *parts: Any, **names: Any) -> None:
+        super().__init__(*parts, **names)
+        self.spec = replace(self.spec, takes_intents=False)
 
     def think(self, history: History, options: ThinkOptions, check: Callable[[], None]) -> Iterator[str | Thought]:
         """The plan in force goes on, so without a person's line there is none."""

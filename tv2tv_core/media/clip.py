@@ -17,6 +17,7 @@ from tv2tv_core.engine.control import Control
 from tv2tv_core.engine.events import Event, Finished
 from tv2tv_core.engine.generate import GenerateRequest, check_line, generate
 from tv2tv_core.errors import Cancelled, InputError, TV2TVError
+from tv2tv_core.intent import row
 from tv2tv_core.media.atomic import atomic_file, check_writable, shown
 from tv2tv_core.media.captions import plain
 from tv2tv_core.media.delivery import Delivery, deliver, shipped
@@ -25,7 +26,7 @@ from tv2tv_core.media.start_frames import pack_start
 from tv2tv_core.media.video import VIDEO_SUFFIXES, read_frames, write_mp4
 from tv2tv_core.presets import Preset
 from tv2tv_core.settings import GenerationSettings, resolve, setting, shorten
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 FORMAT, FORMAT_VERSION = "tv2tv-clip", 1
 MAX_PROMPT = 500
@@ -52,7 +53,8 @@ class ClipRequest:
 
     `start`: the name of a start frame that ships, an image (repeated), a video (its last frames), or None for the first
     name. `prompt`: what the clip is; None takes the start's own. `plan`: a text file or lines, one per chunk; the model
-    writes empty lines and those after the last. `settings`: overrides of the preset by name (`seconds`, `seed`,
+    writes empty lines and those after the last. `intent`: what the clip begins with, as an intent (`tv2tv_core.intent`); a
+    plan holds further ones where lines could stand. `settings`: overrides of the preset by name (`seconds`, `seed`,
     `steps` …), None or absent = not given; without `seconds` the clip is as long as its plan, or 4 s. `delivery`: the
     stages that the generated frames go through on their way into the MP4.
     """
@@ -64,6 +66,7 @@ class ClipRequest:
     plan: Path | Sequence[str] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     delivery: Delivery = field(default_factory=Delivery)
+    intent: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +198,12 @@ def check_plan(lines: Sequence[str], name: str = "The plan") -> tuple[str, ...]:
 def segments(history: History, spec: BackendSpec) -> list[dict[str, object]]:
     """The interleaved segments after the start chunk, in order, as plain data; times in seconds from frame 0."""
     found: list[dict[str, object]] = []
+    asked: dict[str, object] = {}
     for segment in history:
         if isinstance(segment, TextSegment):
             found.append({"type": "text", "text": segment.text, "source": segment.source})
+        elif isinstance(segment, IntentSegment):
+            asked = {"asked": row(segment.text)}
         elif segment.index >= 0:
             found.append(
                 {
@@ -206,8 +212,10 @@ def segments(history: History, spec: BackendSpec) -> list[dict[str, object]]:
                     "start_s": round(float(segment.index * spec.chunk_frames / spec.fps), 6),
                     "frames": len(segment.frames),
                     "seed": segment.seed,
+                    **asked,
                 }
             )
+            asked = {}
     return found
 
 
@@ -227,6 +235,10 @@ def _check(request: ClipRequest) -> _Checked:
     elif request.plan is not None:
         plan = check_plan(request.plan)
     seconds = _check_length(settings.seconds, len(plan), request.settings.get("seconds") is not None)
+    if request.intent is not None:
+        if plan and plan[0]:
+            raise InputError("The plan writes the first line itself: leave that line empty, or leave the intent out.")
+        plan = (check_line(row(request.intent), "The intent"), *plan[1:])
     prompt = None if request.prompt is None else check_prompt(request.prompt)
     start = resolve_start(request.start, request.preset)
     return _Checked(settings, start, start.prompt if prompt is None else prompt, plan, seconds)

@@ -95,7 +95,8 @@ def run_prefix(mot: MoT, stream: TextStream) -> TextPrefix:
 
 def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, train_text: bool,
                prefix: TextPrefix | None = None) -> WindowOutput:
-    """Run a window: clean tokens [B, N + 1, V, D] of chunks 0 … N and noisy tokens [B, N, V, D] of chunks 1 … N.
+    """Run a window: clean tokens [B, N + 1, V, D] of chunks 0 … N and noisy tokens [B, N, V, D] of chunks 1 … N, or
+    [B, 0, V, D] when nothing is to be drawn.
 
     `train_text` False runs the text tower without gradients: it is then a fixed reader of the same stream.
     """
@@ -105,7 +106,8 @@ def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, tr
     x = torch.cat((clean.flatten(1, 2), noisy.flatten(1, 2)), 1)
     offsets = rotary.chunk_positions(0, mot.config.video.grid).to(x.device)
     places = stream.chunk_start[:, :, None, None] + offsets  # [B, N + 1, V, 3]
-    places = torch.cat((places.flatten(1, 2), places[:, 1:].flatten(1, 2)), 1)
+    drawn = noisy.shape[1]
+    places = torch.cat((places.flatten(1, 2), places[:, 1 : 1 + drawn].flatten(1, 2)), 1)
     video_tables = rotary.tables(places, mot.frequency)
     text_tables = rotary.tables(stream.positions, mot.frequency)
     text_mask = _text_mask(stream, chunks, per_chunk)
@@ -123,7 +125,7 @@ def run_window(mot: MoT, stream: TextStream, clean: Tensor, noisy: Tensor, *, tr
                 hidden, text = _text_layer(mot, i, hidden, text_tables, text_mask, seen)
         if expert is not None:
             x = expert.complete(x, _attend_video(stream, (query, key, value), text, chunks, per_chunk))
-    return WindowOutput(x[:, :span].unflatten(1, (chunks, -1)), x[:, span:].unflatten(1, (chunks - 1, -1)), hidden)
+    return WindowOutput(x[:, :span].unflatten(1, (chunks, -1)), x[:, span:].unflatten(1, (drawn, per_chunk)), hidden)
 
 
 def _text_layer(mot: MoT, i: int, hidden: Tensor, tables: tuple[Tensor, Tensor], mask: Tensor,
@@ -178,7 +180,7 @@ def _attend_video(stream: TextStream, video: tuple[Tensor, Tensor, Tensor], text
         mask[..., :end] = visible[:, None, None, :end]
         clean_out.append(attend(query[:, own], torch.cat((keys, key[:, own]), 1),
                                 torch.cat((values, value[:, own]), 1), mask))
-        if i:
+        if i and query.shape[1] > split:
             there = slice(split + own.start - per_chunk, split + own.stop - per_chunk)
             noisy_out.append(attend(query[:, there], torch.cat((keys, key[:, there]), 1),
                                     torch.cat((values, value[:, there]), 1), mask))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tv2tv_core.errors import InputError, StorageError
+from tv2tv_core.intent import row
 from tv2tv_core.media.atomic import atomic_file, shown
 from tv2tv_core.project import schema
 from tv2tv_core.project.history import LiveNodes, StoredChunk
@@ -34,7 +35,7 @@ from tv2tv_core.project.undo import MAX_LABEL, Revision
 from tv2tv_core.project.write import build_file, encode_chunk, insert_chunk, move_file, rename_id, write_latents
 from tv2tv_core.settings import shorten, validate
 from tv2tv_core.story import Story, Take, new_id
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 __all__ = ["ChunkRecord", "Pending", "Project", "ProjectInfo", "ProjectSummary", "StoredChunk", "move_file", "peek_frame",
            "summary"]  # fmt: skip
@@ -248,7 +249,7 @@ class Project:
     ) -> ChunkRecord:
         """Store the chunk that `history` ends with as the next one of a take; with it the work that is left.
 
-        `asked` is a person's line for it, `options` has steps, guidance, temperature, top_p, stream and model_hash,
+        `asked` is a person's line or intent for it, `options` has steps, guidance, temperature, top_p, stream and model_hash,
         `seconds` is the engine's time. The take grows in the current revision, so no step of undo comes with it.
         Raises InputError when the take was deleted or moved meanwhile, StorageError when the disk refuses.
         """
@@ -256,11 +257,13 @@ class Project:
         if not isinstance(chunk, ChunkSegment) or before is None:
             raise ValueError("the history must end with a chunk that was generated")
         text = before.segment if isinstance(before.segment, TextSegment) else None
-        boundary = before.parent if text is not None else before
+        boundary = before.boundary
+        wish = before.segment if text is None else before.parent.segment
+        asked = row(wish.text) if isinstance(wish, IntentSegment) else asked
         pictures = encode_chunk(chunk, self._info)  # before the lock: the page reads frames meanwhile
         with self._guard:
             take = self._story.take(take_id)
-            parent = self._live.chunk_of(boundary) if boundary is not None else None
+            parent = self._live.chunk_of(boundary)
             if parent is None:
                 raise ValueError("the history does not come from this project")
             if parent != take.tip or self._records[parent].index + 1 != chunk.index:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tv2tv_core.intent import text_of
 from tv2tv_core.project.records import ChunkRecord
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 KEPT = 64
 """Chunks behind a living end whose pictures stay in memory; older ones are read from the file again when asked."""
@@ -82,8 +83,10 @@ class LiveNodes:
             if node is None:
                 node = History(chunk, prompt=prompt)
             else:
-                with_text = node if record.line is None else node.then(TextSegment(record.line, record.source))
-                node = with_text.then(chunk)
+                wanted = text_of(record.asked)
+                node = node if wanted is None else node.then(IntentSegment(wanted))
+                node = node if record.line is None else node.then(TextSegment(record.line, record.source))
+                node = node.then(chunk)
             self.remember(record.id, node)
         assert node is not None, "a path has at least the start chunk"
         return node

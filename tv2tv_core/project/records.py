@@ -71,8 +71,9 @@ class ChunkRecord:
     """How one chunk came to be; the start chunk has index -1, no parent and no seed.
 
     `line`, `source`: the text segment right before this chunk, None where the plan in force went on; `plan` is the line
-    in force. `asked`: a person's line for this chunk, even when it equals the plan in force. `stream` names the random
-    numbers, `seconds` is the engine's time, `created` an ISO time. Raises InputError for fields that cannot be.
+    in force. `asked`: a person's line for this chunk, even when it equals the plan in force, or the intent that stands
+    before it (`tv2tv_core.intent`). `stream` names the random numbers, `seconds` is the engine's time,
+    `created` an ISO time. Raises InputError for fields that cannot be.
     """
 
     id: str

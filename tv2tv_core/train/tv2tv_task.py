@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.model import flow, rotary
 from tv2tv_core.model.smollm2 import Tokenizer
@@ -27,9 +28,11 @@ from tv2tv_core.train.trainer import ParameterGroup
 class WindowConfig:
     """What a window step is made of.
 
-    `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video. `own_history`: share of steps
-    whose history is the model's own prediction in `own_steps` steps. `train_stem` False leaves a trained U-Net stem as it
-    is and only lets the towers join it. `spoken`: share of lines in a person's wording; other names as in StemConfig.
+    `text_weight`: λ_text (0 freezes the text tower entirely); `video_weight`: λ_video (0 freezes the video side entirely: only
+    the text side learns, several times as fast). `own_history`: share of steps whose history is the model's own prediction in
+    `own_steps` steps. `train_stem` False leaves a trained U-Net stem as it
+    is and only lets the towers join it. `spoken`: share of lines in a person's wording; `intent_share`: share of windows with
+    an intent above one of their lines (interleaved text alone); other names as in StemConfig.
     `text`: where the text stands, see `layout.py`; with `none` no plan is known to anything and no text is learnt.
     """
 
@@ -48,6 +51,7 @@ class WindowConfig:
     time_shift: float = -0.8
     from_noise: float = 0.5
     spoken: float = 0.3
+    intent_share: float = 0.5
     paraphrases: int = 5
 
 
@@ -79,6 +83,8 @@ class WindowTask:
         self.tokenizer = Tokenizer.load()
         self.layout = TextLayout(config.text, model.config.text, self.tokenizer, self.lines)
         self.learns_text = bool(config.text_weight) and config.text != "none"
+        if not (config.video_weight or self.learns_text):
+            raise InputError("With video_weight=0 and no text to learn nothing is trained; leave one of them on.")
         self.lpips = Lpips() if config.perceptual_weight else None
         self._choose_trained()
 
@@ -92,6 +98,8 @@ class WindowTask:
                 part.requires_grad_(True)
         model.place.requires_grad_(True)
         model.clean_mark.requires_grad_(True)
+        if not self.config.video_weight:
+            model.requires_grad_(False)
         self.text_side: list[nn.Parameter] = []
         if self.learns_text:
             mot = model.mot
@@ -115,7 +123,8 @@ class WindowTask:
         device = next(self.model.parameters()).device
         span = first[:, None] + np.arange(self.chunks + 1)
         visible = torch.rand(len(first), generator=rng) >= (0 if canonical else self.config.plan_dropout)
-        rows = [self.layout(footage, row, 0.0 if canonical else self.config.spoken, rng) for row in span]
+        spoken, intents = (0.0, 0.0) if canonical else (self.config.spoken, self.config.intent_share)
+        rows = [self.layout(footage, row, spoken, rng, intents) for row in span]
         advance = rotary.chunk_advance(self.model.config.video.grid)
         stream = lay_out([row.ids for row in rows], [row.targets for row in rows], advance, visible)
         stream = TextStream(*(getattr(stream, n).to(device) for n in TextStream.__dataclass_fields__))
@@ -159,6 +168,8 @@ class WindowTask:
         """λ_text · CE + λ_video · (velocity error + perceptual error) of a batch of windows."""
         config = self.config
         window = self.window(self.train, numpy_rng.choice(self.starts, config.batch), rng)
+        if not config.video_weight:
+            return self._text_alone(window)
         target = window.latents[:, 1:].flatten(0, 1)
         device = target.device
         noise = torch.randn(target.shape, generator=rng).to(device)
@@ -184,6 +195,14 @@ class WindowTask:
             total = total + config.text_weight * named
             logged["text"] = named.detach()
         return total, logged
+
+    def _text_alone(self, window: Window) -> tuple[Tensor, dict[str, float]]:
+        """The text's loss behind the true history; nothing is drawn."""
+        with torch.no_grad():
+            clean = self.model.history_tokens(window.latents.flatten(0, 1)).unflatten(0, (len(window.latents), -1))
+        out = run_window(self.model.mot, window.stream, clean, clean[:, :0], train_text=True, prefix=window.prefix)
+        named = self._text_loss(out.text, window.stream)
+        return self.config.text_weight * named, {"text": named.detach()}
 
     def _text_loss(self, hidden: Tensor, stream: TextStream) -> Tensor:
         asked = stream.targets != NOT_ASKED

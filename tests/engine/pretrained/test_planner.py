@@ -13,7 +13,7 @@ from tv2tv_core.engine.backend import ThinkOptions, Thought
 from tv2tv_core.engine.pretrained.planner import conversation, first_line, load_planner, sample, tidy
 from tv2tv_core.errors import Cancelled, WeightsError
 from tv2tv_core.plan import MAX_LENGTH
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 
 def chunk(index: int) -> ChunkSegment:
@@ -45,6 +45,14 @@ def test_the_model_reads_prompt_lines_and_times(story):
     assert said[-4:] == ["the fox walks", "Second 8?", "it sits", "Second 12?"]
     alone = conversation(History(chunk(-1), prompt="The moon"), 2.0)
     assert "The moon" in alone[-1]["content"] and alone[-1]["content"].endswith("Second 0?")
+
+
+def test_an_intent_is_put_to_the_model_where_it_stands(story):
+    wish = story.then(IntentSegment("it runs away"))
+    assert conversation(wish, 4.0)[-1]["content"] == "Second 12? From now on: it runs away"
+    said = [turn["content"] for turn in conversation(wish.then(TextSegment("it jumps up", "model")).then(chunk(3)), 4.0)]
+    assert said[-3:] == ["Second 12? From now on: it runs away", "it jumps up", "Second 16?"]
+    assert said[:-3] == [turn["content"] for turn in conversation(story, 4.0)][:-1]
 
 
 def test_a_long_story_keeps_its_prompt_and_loses_its_oldest_lines():

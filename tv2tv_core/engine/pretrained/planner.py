@@ -16,7 +16,7 @@ from tv2tv_core.engine.backend import ThinkOptions, Thought
 from tv2tv_core.engine.pretrained.quiet import quiet
 from tv2tv_core.errors import WeightsError
 from tv2tv_core.plan import MAX_LENGTH
-from tv2tv_core.timeline import ChunkSegment, History, TextSegment
+from tv2tv_core.timeline import ChunkSegment, History, IntentSegment
 
 LINE_TOKENS = 64
 STORY_LINES = 24  # lines of the past that are shown; older ones are left out
@@ -139,13 +139,16 @@ def conversation(history: History, seconds: float) -> list[dict[str, str]]:
         turns.append((f"{_RULES}\n\nFilm: {film}\nSecond 0?" if film else f"Second {i * seconds:g}?", line))
     begin = f"A new film: {history.prompt or 'anything you like'}\n"
     rows: list[tuple[str, str]] = []
-    index = 0
+    index, wish = 0, ""
     for segment in history:
         if isinstance(segment, ChunkSegment):
             index = segment.index + 1
-        elif isinstance(segment, TextSegment):
-            rows.append((f"Second {index * seconds:g}?", segment.text))
-    rows = [*rows[-STORY_LINES:], (f"Second {index * seconds:g}?", "")]
+        elif isinstance(segment, IntentSegment):
+            wish = f" From now on: {segment.text}"
+        else:
+            rows.append((f"Second {index * seconds:g}?{wish}", segment.text))
+            wish = ""
+    rows = [*rows[-STORY_LINES:], (f"Second {index * seconds:g}?{wish}", "")]
     rows[0] = (begin + rows[0][0], rows[0][1])
     flat = [(role, text) for question, answer in [*turns, *rows] for role, text in (("user", question), ("assistant", answer))]
     return [{"role": role, "content": text} for role, text in flat[:-1]]
