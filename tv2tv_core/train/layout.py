@@ -70,9 +70,11 @@ class TextLayout:
         return Slots([first, *slots.ids], [[NOT_ASKED] * len(first), *slots.targets], slots.wordings)
 
     def _wished(self, footage: Footage, chunks: np.ndarray, share: float, rng: torch.Generator) -> dict[int, list[int]]:
-        """The ids of an intent by the number of the predicted chunk whose slot it opens, earlier ones more often.
+        """The ids of an intent by the number of the predicted chunk whose slot it opens, earlier ones more often; and, without
+        ids, a slot that is not asked.
 
-        The slot has a line: who says what should happen wants another one now.
+        An intent opens a slot with a line: who says what should happen wants another one now. That takes a change of plan away
+        from those made without an intent, so one boundary at which the plan goes on is not asked: they stay in proportion.
         """
         drawn = random.Random(int(torch.randint(2**31, (1,), generator=rng)))
         if self.kind != "interleaved" or drawn.random() >= share:
@@ -82,7 +84,11 @@ class TextLayout:
         slot = min(drawn.choice(fresh) for _ in range(2))
         episode, here = _place(footage, int(chunks[1 + slot]))
         wish = intent_for(episode, here, drawn)
-        return {} if wish is None else {slot: self.tokenizer.encode(as_read(wish))}
+        if wish is None:
+            return {}
+        kept = [other for other in range(len(chunks) - 1) if other not in fresh]
+        silent = {drawn.choice(kept): []} if slot and kept else {}
+        return silent | {slot: self.tokenizer.encode(as_read(wish))}
 
     def _interleaved(self, footage: Footage, chunks: np.ndarray, chance: torch.Tensor, spoken: float,
                      wished: dict[int, list[int]]) -> Slots:
@@ -94,8 +100,8 @@ class TextLayout:
             line, wish = footage.lines[index], wished.get(slot, [])
             unasked = [NOT_ASKED] * len(wish)
             if line == in_force:
-                slots.append([text.eof, *wish, text.bof])
-                targets.append([*unasked, text.bof, NOT_ASKED])
+                slots.append([text.eof, text.bof])
+                targets.append([NOT_ASKED if slot in wished else text.bof, NOT_ASKED])
                 wordings.append(wordings[-1])
                 continue
             in_force = line
