@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,28 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
     copies = last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
     expected = torch.sigmoid(torch.tensor(DECISIVE * VALID)) * copies
     torch.testing.assert_close(clean, expected, atol=1e-5, rtol=0)
+
+
+def test_what_was_begun_reaches_the_drawing() -> None:
+    """A change of weapon goes on after its line: what is drawn depends on the plan before, as soon as that is learnt."""
+    torch.manual_seed(0)
+    model = TV2TV(TINY).eval()
+    last, noise, plan = torch.zeros(1, 12, 16, 24), seeded(1, 12, 16, 24), torch.zeros(1, 16)
+    guide = model.guide(last, plan, plan)
+    other = replace(guide, past=seeded(1, 16))
+    torch.nn.init.normal_(model.stem.down_blocks[0].conv_out.weight)
+    tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
+    assert torch.equal(*tokens), "a fresh model must not know the plan before"
+    torch.nn.init.normal_(model.past_condition.weight)
+    tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
+    assert (tokens[0] - tokens[1]).abs().max() > 1e-3
+
+
+def test_a_drawing_out_of_range_does_not_shine_through_what_is_copied() -> None:
+    model = TV2TV(TINY)
+    plan = torch.zeros(1, 16)
+    guide = replace(model.guide(torch.zeros(1, 12, 16, 24), plan, plan), trust=torch.full((1, 4, 16, 24), 0.98))
+    assert model.compose(torch.full((1, 12, 16, 24), 50.0), guide).max() <= 0.02 + 1e-6
 
 
 # Weight files -------------------------------------------------------------------------------------------------------

@@ -15,13 +15,15 @@ from tests.train.footage_files import write_episode, write_footage
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
-from tv2tv_core.model.tv2tv import TV2TV
+from tv2tv_core.model.motion import Motion
+from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
 from tv2tv_core.train.lines import features, mirrored
+from tv2tv_core.train.losses import trust_terms
 from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
-from tv2tv_core.train.stem_task import StemConfig, StemTask
+from tv2tv_core.train.stem_task import StemConfig, StemTask, with_holes
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
@@ -117,7 +119,7 @@ def test_only_its_own_parts_learn(stage: str, data: Path, tmp_path: Path) -> Non
         assert {n.split(".")[0] for n in learnt} == {"motion", "reader"}
         assert any(n.startswith("motion.judge.") for n in learnt) and any(n.startswith("motion.camera.") for n in learnt)
     elif stage == "stem":
-        assert {n.split(".")[0] for n in learnt} == {"stem", "plan_condition", "time_condition"}
+        assert {n.split(".")[0] for n in learnt} == {"stem", "plan_condition", "past_condition", "time_condition"}
     else:
         assert any("adapter_up" in n for n in tower) and "mot.special_out" in tower and "mot.video_gate" in tower
         assert not any(n.startswith(("motion.", "reader.")) for n in learnt)
@@ -149,6 +151,28 @@ def test_every_parameter_is_in_one_group_with_a_critic_too(data: Path, tmp_path:
     loss, logged = task.loss(0, 0, rng, numpy_rng)
     loss.backward()
     assert {"fooled", "critic"} <= set(logged) and all(one.grad is not None for one in task.critic.parameters())
+
+
+def test_holes_have_the_shape_of_what_another_row_may_not_copy() -> None:
+    trust = torch.ones(2, 4, 6, 8)
+    trust[0, :, :, :3], trust[1, :, 4:] = 0.1, 0.2
+    warped = torch.rand(2, 12, 6, 8) + 0.1
+    whole = Guide(warped, trust, Motion(torch.zeros(()), torch.zeros(())), torch.zeros(2, 4))
+    found = with_holes(whole, torch.tensor([False, True]))
+    assert torch.equal(found.warped[0], warped[0]) and torch.equal(found.trust[0], trust[0])
+    assert (found.warped[1, :, :, :3] == 0).all() and torch.equal(found.warped[1, :, :, 3:], warped[1, :, :, 3:])
+    torch.testing.assert_close(found.trust[1], trust[0] * trust[1])
+
+
+def test_trust_weighs_what_changes_in_its_place() -> None:
+    """To trust a pixel that stands still and yet changes costs ten times what trusting a badly moved one does."""
+    still = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 8), indexing="ij"), -1).flip(-1)
+    trust = torch.full((1, 4, 1, 6, 8), 3.0)
+    true_motion = torch.zeros(1, 4, 3, 6, 8)
+    true_motion[:, :, 2] = 1
+    losses = [trust_terms(Motion((still + shift).expand(1, 4, -1, -1, -1), trust), torch.zeros(1, 12, 6, 8),
+                          torch.ones(1, 12, 6, 8), true_motion)["trust"] for shift in (0.0, 0.5)]
+    torch.testing.assert_close(losses[0], 10 * losses[1])
 
 
 @needs_tokenizer

@@ -4,12 +4,12 @@ import numpy as np
 from tv2tv_core.plan import Action
 
 _TURN_SHARE = {5: 0.18, 10: 0.15, 15: 0.12, 20: 0.10, 25: 0.10, 30: 0.12, 45: 0.18, 60: 0.05}
-_KINDS = {"turn": 0.15, "strafe": 0.22, "back": 0.08, "stand": 0.02, "jump": 0.10, "crouch": 0.07, "look": 0.16,
-          "weapon": 0.12, "fire": 0.06, "use": 0.02}
+_KINDS = {"turn": 0.14, "strafe": 0.18, "back": 0.08, "stand": 0.02, "jump": 0.09, "crouch": 0.07, "look": 0.12,
+          "weapon": 0.17, "fire": 0.11, "use": 0.02}
 
 
 def drill(rng: np.random.Generator, weapon: str) -> list[Action]:
-    """1 to 8 chunks of practice of one verb; weapon: the one to switch to where the exercise wants that."""
+    """1 to 9 chunks of practice of one verb; weapon: the one to switch to where the exercise wants that."""
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     side = int(rng.choice((-1, 1)))
     run = bool(rng.random() < 0.6)
@@ -71,7 +71,9 @@ def _look(rng: np.random.Generator, side: int, run: bool, hold: int) -> list[Act
 
 def _weapon(rng: np.random.Generator, weapon: str) -> list[Action]:
     base = {"forward": 1, "run": True} if rng.random() < 0.45 else {}
-    plan = [Action(**base, weapon=weapon)] + [Action(**base)] * int(rng.integers(0, 3))
+    # A change of weapon takes four chunks; who holds the line for all of them changes only once.
+    held, after = int(rng.integers(1, 5)), int(rng.integers(0, 4))
+    plan = [Action(**base, weapon=weapon)] * held + [Action(**base)] * after
     return plan + ([Action(**base, fire=True)] * int(rng.integers(1, 3)) if rng.random() < 0.4 else [])
 
 

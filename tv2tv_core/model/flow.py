@@ -33,9 +33,11 @@ def clean_from_velocity(velocity: Tensor, noisy: Tensor, time: Tensor) -> Tensor
     return noisy + velocity * (1 - _expand(time, noisy))
 
 
-def velocity_loss(predicted_clean: Tensor, clean: Tensor, time: Tensor) -> Tensor:
-    """Mean squared velocity error per item of `time`: |x̂ − x|² / (1 − t)², the divisor bounded from below."""
-    error = (predicted_clean.float() - clean.float()).square().flatten(time.dim()).mean(-1)
+def velocity_loss(predicted_clean: Tensor, clean: Tensor, time: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Mean squared velocity error per item of `time`: |x̂ − x|² / (1 − t)², the divisor bounded from below.
+
+    `weight`, which broadcasts to the latents, multiplies each error."""
+    error = (weight * (predicted_clean.float() - clean.float()).square()).flatten(time.dim()).mean(-1)
     return error / (1 - time).clamp(min=MIN_REMAINING).square()
 
 

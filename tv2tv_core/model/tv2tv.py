@@ -22,11 +22,15 @@ CONDITION = 256  # width of what modulates the stem: flow time and plan summary
 
 @dataclass(frozen=True)
 class Guide:
-    """Motion-compensated history of a chunk: warped [B, 3F, H, W] in [-1, 1], trust [B, F, H, W] in [0, 1]."""
+    """Motion-compensated history of a chunk: warped [B, 3F, H, W] in [-1, 1], trust [B, F, H, W] in [0, 1].
+
+    `past` [B, plan_width]: summary of the plan that the history was made under; what it began (a change of weapon) goes on.
+    """
 
     warped: Tensor
     trust: Tensor
     motion: Motion
+    past: Tensor
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,15 @@ class TV2TV(nn.Module):
         channels, frames = video.latent_shape[0], video.chunk_frames
         self.mot = MoT(config)
         guide_channels = 0
-        self.reader = self.motion = self.plan_condition = None
+        self.reader = self.motion = self.plan_condition = self.past_condition = None
         if motion is not None:
             if channels != 3 * frames:
                 raise ValueError(f"motion needs latents of {3 * frames} channels (frames of RGB), not {channels}")
             self.reader = PlanReader(config.text.width, motion)
             self.motion = MotionNet(motion, frames, video.latent_shape[1:])
             self.plan_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
+            self.past_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
+            nn.init.zeros_(self.past_condition.weight)
             guide_channels = channels + frames
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
                                             nn.Linear(CONDITION, CONDITION))
@@ -113,7 +119,7 @@ class TV2TV(nn.Module):
         plan = plan.to(dtype)
         scene = self.motion.see(frames.to(dtype), plan, past.to(dtype))
         motion, warped = self.motion.move(frames[:, -1], scene, plan)
-        return Guide(warped.flatten(1, 2), torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2), motion)
+        return Guide(warped.flatten(1, 2), torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2), motion, past)
 
     def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:
         """Noisy latents [B, C, H, W] at flow time [B] into tokens for the tower."""
@@ -121,21 +127,29 @@ class TV2TV(nn.Module):
         condition = self.time_condition(time_features(time))
         if plan is not None:
             condition = condition + self.plan_condition(plan)
+        if guide is not None:
+            condition = condition + self.past_condition(guide.past)
         dtype = self.stem.enter.weight.dtype
         condition = condition.to(dtype)
         tokens, skips = self.stem.down(torch.cat([p.to(dtype) for p in parts], 1), condition)
         return Draft(tokens + self.place.to(tokens.dtype), skips, condition, noisy, time, guide)
 
-    def finish(self, draft: Draft, tokens: Tensor | None) -> Tensor:
-        """The clean estimate [B, C, H, W], float32, from the tower's tokens (None: the stem by itself)."""
+    def drawing(self, draft: Draft, tokens: Tensor | None) -> Tensor:
+        """What the stem draws, [B, C, H, W], float32, the trusted part too; `tokens` as for `finish`."""
         out = self.stem.up(tokens, draft.skips, draft.condition).float()
         if self.config.video.prediction == "velocity":
             return flow.clean_from_velocity(out, draft.noisy.float(), draft.time)
-        if not self.composes:
-            return out
-        # What is trusted is copied, the rest is drawn: a pixel that is not redrawn cannot drift over a long clip.
-        trust = draft.guide.trust.float().repeat_interleave(out.shape[1] // self.config.video.chunk_frames, 1)
-        return trust * draft.guide.warped.float() + (1 - trust) * out
+        return out
+
+    def compose(self, drawn: Tensor, guide: Guide) -> Tensor:
+        """A chunk [B, C, H, W] out of copied and drawn parts: a pixel that is not redrawn cannot drift over a long clip."""
+        trust = guide.trust.float().repeat_interleave(drawn.shape[1] // self.config.video.chunk_frames, 1)
+        return trust * guide.warped.float() + (1 - trust) * drawn.clamp(-1, 1)
+
+    def finish(self, draft: Draft, tokens: Tensor | None) -> Tensor:
+        """The clean estimate [B, C, H, W], float32, from the tower's tokens (None: the stem by itself)."""
+        drawn = self.drawing(draft, tokens)
+        return self.compose(drawn, draft.guide) if self.composes else drawn
 
     def history_tokens(self, clean: Tensor) -> Tensor:
         """Clean latents [B, C, H, W] as history tokens [B, V, D]: the same way in, at flow time 1, without a guide."""
@@ -179,4 +193,5 @@ def _stack_guides(guides: list[Guide | None]) -> Guide | None:
     if not present:
         return None
     motion = Motion(torch.cat([g.motion.source for g in present]), torch.cat([g.motion.trust for g in present]))
-    return Guide(torch.cat([g.warped for g in present]), torch.cat([g.trust for g in present]), motion)
+    warped, trust, past = (torch.cat([getattr(g, name) for g in present]) for name in ("warped", "trust", "past"))
+    return Guide(warped, trust, motion, past)

@@ -17,8 +17,10 @@ from tv2tv_core.data.shards import Episode, load_split, windows
 from tv2tv_core.data.true_motion import CAMERA
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.geometry import MAP_UNITS, camera_moves
+from tv2tv_core.plan import parse
 
 LIST = "episodes.json"
+WEAPON_TIME = 4  # chunks that a shot or a change of weapon, once begun, still shows
 WALL = 0.01  # share of the picture that stands still though no weapon is held there
 
 
@@ -88,6 +90,26 @@ class Footage:
         last but one."""
         own = self._poses[index]
         return torch.from_numpy(np.stack([_relative(own[:, at, None], own[:, -1:])[:, 0, :4] for at in (0, -2)], 1))
+
+    @cached_property
+    def armed(self) -> np.ndarray:
+        """Chunks, counted over all episodes, in which the held weapon acts: it is fired or changed, or was just before
+        in the same scene."""
+        acting = np.array([action.fire or action.weapon is not None for action in map(parse, self.lines)])
+        goes_on = ~np.concatenate([episode.cuts for episode in self.episodes])[1:]
+        for _ in range(1, WEAPON_TIME):
+            acting[1:] |= acting[:-1] & goes_on
+        return np.flatnonzero(acting)
+
+    def choose(self, starts: np.ndarray, size: int, share: float, later: int, rng: np.random.Generator) -> np.ndarray:
+        """`size` of the chunks `starts` at random; in `share` of them the weapon acts `later` chunks on.
+
+        Shots and changes of weapon are rare and small in the picture: left to chance, they are never learnt."""
+        chosen = rng.choice(starts, size)
+        armed = starts[np.isin(starts + later, self.armed)]
+        if len(armed):
+            chosen = np.where(rng.random(size) < share, rng.choice(armed, size), chosen)
+        return chosen
 
     @cached_property
     def _poses(self) -> np.ndarray:

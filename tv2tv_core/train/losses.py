@@ -10,6 +10,7 @@ from tv2tv_core.model.geometry import POSE, camera_moves, carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
 
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
+CHANGED = 10.0  # weight of a pixel that stands still and yet changes (a shot, a lowered weapon): there are few of them
 FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less
 POSE_PIXELS = (10.0, 10.0, 10.0, 33.0, 1.0, 1.0)  # what an error of one unit of each part of a pose moves, roughly
 
@@ -53,15 +54,19 @@ def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Te
 def trust_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:
     """What a predicted motion is worth. warped [B, 3F, H, W]: the last frame moved; target, of that shape: the true chunk;
     true_motion as for `depth_terms`. `trust` is the cross-entropy of the trust map against what was in view and came out
-    right; `motion_px` the mean distance to the true source in pixels, where it is visible."""
+    right, with weight where content changes in its place; `motion_px` the mean distance to the true source in pixels, where
+    it is visible."""
     visible = true_motion[:, :, 2]
     rows, columns = target.shape[-2:]
     scale = motion.source.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
-    true_source = grid(rows, columns, motion.source) + true_motion[:, :, :2].movedim(2, -1)
-    pixels = (motion.source * scale - true_source).norm(dim=-1).clamp(max=columns)
+    here, source = grid(rows, columns, motion.source), motion.source * scale
+    true_source = here + true_motion[:, :, :2].movedim(2, -1)
+    pixels = (source - true_source).norm(dim=-1).clamp(max=columns)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
     seen = visible * (error < TRUSTED_ERROR)
-    trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen)
+    changed = ((source - here).norm(dim=-1) < 0.5) & (error >= TRUSTED_ERROR)
+    weight = torch.where(changed, CHANGED, 1.0)
+    trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen, weight)
     return {"trust": trust, "motion_px": (pixels * visible).sum() / visible.sum().clamp(min=1),
             "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.mean()}
 

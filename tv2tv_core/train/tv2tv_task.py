@@ -92,7 +92,7 @@ class WindowTask:
         model = self.model.requires_grad_(False)
         parts = [model.mot.experts, model.stem.from_norm, model.stem.from_tokens] if isinstance(model.stem, UNetStem) else []
         if self.config.train_stem or not parts:
-            parts = [model.mot.experts, model.stem, model.time_condition, model.plan_condition]
+            parts = [model.mot.experts, model.stem, model.time_condition, model.plan_condition, model.past_condition]
         for part in parts:
             if part is not None:
                 part.requires_grad_(True)
