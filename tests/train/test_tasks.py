@@ -20,7 +20,7 @@ from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
 from tv2tv_core.train.lines import features, mirrored
-from tv2tv_core.train.losses import trust_terms
+from tv2tv_core.train.losses import drawn_weight, trust_terms
 from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.stem_task import StemConfig, StemTask, with_holes
@@ -173,6 +173,23 @@ def test_trust_weighs_what_changes_in_its_place() -> None:
     losses = [trust_terms(Motion((still + shift).expand(1, 4, -1, -1, -1), trust), torch.zeros(1, 12, 6, 8),
                           torch.ones(1, 12, 6, 8), true_motion)["trust"] for shift in (0.0, 0.5)]
     torch.testing.assert_close(losses[0], 10 * losses[1])
+
+
+def test_the_drawing_counts_more_where_the_picture_stands_and_is_not_copied() -> None:
+    still = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 8), indexing="ij"), -1).flip(-1)
+    source = torch.stack((still, still + 0.5)).expand(1, 2, -1, -1, -1)  # the first frame stands, the second moves
+    trust = torch.ones(1, 2, 6, 8)
+    trust[..., :4] = 0
+    weight = drawn_weight(Guide(torch.zeros(1, 6, 6, 8), trust, Motion(source, trust[:, :, None]), torch.zeros(1, 4)))
+    assert (weight[:, :3, :, :4] == 6).all() and (weight[:, :3, :, 4:] == 1).all() and (weight[:, 3:] == 1).all()
+
+
+@needs_tokenizer
+def test_the_judge_can_learn_alone(data: Path, tmp_path: Path) -> None:
+    task = MotionTask(model(), MotionTaskConfig(batch=2, judge_from=0, judge_alone=True, paraphrases=0), data, tmp_path)
+    task.loss(0, 0, *generators(0, 0, 0))[0].backward()
+    learnt = {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert learnt and all(name.startswith("motion.judge.") for name in learnt)
 
 
 @needs_tokenizer

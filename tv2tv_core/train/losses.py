@@ -8,9 +8,12 @@ from torch import Tensor
 
 from tv2tv_core.model.geometry import POSE, camera_moves, carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
+from tv2tv_core.model.tv2tv import Guide
 
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
-CHANGED = 10.0  # weight of a pixel that stands still and yet changes (a shot, a lowered weapon): there are few of them
+STILL = 0.5  # pixels of motion below which a pixel stands
+# What stands and yet changes is the held weapon, mostly: few pixels, which count more, to the judge and to the drawing.
+CHANGED, CHANGED_DRAWN = 10.0, 5.0
 FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less
 POSE_PIXELS = (10.0, 10.0, 10.0, 33.0, 1.0, 1.0)  # what an error of one unit of each part of a pose moves, roughly
 
@@ -59,16 +62,27 @@ def trust_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Ten
     visible = true_motion[:, :, 2]
     rows, columns = target.shape[-2:]
     scale = motion.source.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
-    here, source = grid(rows, columns, motion.source), motion.source * scale
-    true_source = here + true_motion[:, :, :2].movedim(2, -1)
-    pixels = (source - true_source).norm(dim=-1).clamp(max=columns)
+    true_source = grid(rows, columns, motion.source) + true_motion[:, :, :2].movedim(2, -1)
+    pixels = (motion.source * scale - true_source).norm(dim=-1).clamp(max=columns)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
     seen = visible * (error < TRUSTED_ERROR)
-    changed = ((source - here).norm(dim=-1) < 0.5) & (error >= TRUSTED_ERROR)
-    weight = torch.where(changed, CHANGED, 1.0)
+    weight = torch.where(stands(motion) & (error >= TRUSTED_ERROR), CHANGED, 1.0)
     trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen, weight)
     return {"trust": trust, "motion_px": (pixels * visible).sum() / visible.sum().clamp(min=1),
             "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.mean()}
+
+
+def stands(motion: Motion) -> Tensor:
+    """Where the picture stands still: bool [B, F, H, W]."""
+    rows, columns = motion.source.shape[2:4]
+    scale = motion.source.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
+    return (motion.source * scale - grid(rows, columns, motion.source)).norm(dim=-1) < STILL
+
+
+def drawn_weight(guide: Guide) -> Tensor:
+    """Weight [B, 3F, H, W] of the error of each pixel: more where the picture stands and is yet to be drawn."""
+    weight = 1 + CHANGED_DRAWN * stands(guide.motion) * (1 - guide.trust)
+    return weight.repeat_interleave(guide.warped.shape[1] // weight.shape[1], 1)
 
 
 def perceptual_loss(net: torch.nn.Module, predicted: Tensor, target: Tensor, frame: Tensor) -> Tensor:

@@ -16,17 +16,15 @@ from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.media.sheet import contact_sheet
 from tv2tv_core.model import flow
-from tv2tv_core.model.geometry import grid
 from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.critic import PatchCritic, adversarial_losses
 from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.lines import LineTable, mirrored
-from tv2tv_core.train.losses import perceptual_loss, trust_terms
+from tv2tv_core.train.losses import drawn_weight, perceptual_loss, trust_terms
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
 from tv2tv_core.train.wear import wear
 
-CHANGING = 5.0  # how much more a pixel counts in which a weapon is fired or changed: few, and never the same
 SHEET_CHUNKS = 8
 SHEET_LINES = ("stand, turn left 15", "stand, turn right 15", "run forward", "walk strafe left", "stand, fire")
 
@@ -163,7 +161,7 @@ class StemTask:
         noisy = flow.mix(target, torch.randn(target.shape, generator=rng).to(target.device), time)
         drawn = self.model.drawing(self.model.draft(noisy, time, guide, plan), None)
         clean = self.model.compose(drawn, guide)
-        velocity = flow.velocity_loss(clean, target, time, changing(guide, target.shape[1])).mean()
+        velocity = flow.velocity_loss(clean, target, time, drawn_weight(guide)).mean()
         drawing = flow.velocity_loss(drawn, target, time).mean()
         total = velocity + config.drawing_weight * drawing
         logged = {"velocity": velocity.detach(), "drawing": drawing.detach()}
@@ -223,14 +221,6 @@ class StemTask:
         steered = self._roll(same, SHEET_CHUNKS, [list(SHEET_LINES)] * SHEET_CHUNKS)
         rows += [(line, to_frames(torch.cat((truth[:1, 0], clip)))) for line, clip in zip(SHEET_LINES, steered, strict=True)]
         return contact_sheet(rows, every=4, scale=1)
-
-
-def changing(guide: Guide, channels: int) -> Tensor:
-    """Weight [B, channels, H, W] of pixels: more where the picture stands and is yet to be drawn, which is the weapon."""
-    rows, columns = guide.trust.shape[-2:]
-    scale = guide.trust.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
-    still = (guide.motion.source * scale - grid(rows, columns, guide.trust)).norm(dim=-1) < 0.5
-    return (1 + CHANGING * still * (1 - guide.trust)).repeat_interleave(channels // guide.trust.shape[1], 1)
 
 
 def with_holes(guide: Guide, chosen: Tensor) -> Guide:
