@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from app import wire
-from tv2tv_core.engine.generate import check_line, suggest
+from tv2tv_core.engine.generate import asking, check_line, suggest
 from tv2tv_core.errors import InputError
-from tv2tv_core.intent import text_of
+from tv2tv_core.intent import PREFIX, text_of
 from tv2tv_core.project.file import ChunkRecord, Pending
 from tv2tv_core.project.pictures import encode_frames
 from tv2tv_core.settings import setting, validate
@@ -63,17 +63,26 @@ class Editor:
             again = record.plan if text_of(record.asked) is None else record.asked
             return self._fork(take, path, record, (again, 1), new_stream=True)
 
-    def suggest(self, chunk: str | None = None) -> list[str]:
-        """Three other next lines at the boundary before `chunk` (None: at the end of the active take)."""
+    def suggest(self, chunk: str | None = None, index: int | None = None, intent: str | None = None) -> list[str]:
+        """Three other next lines at the boundary before `chunk` (None: at the end of the active take).
+
+        The model reads the intent that it would read there when it generates: the one that `chunk` was asked for, or the last
+        one planned up to chunk number `index` (None: the next). `intent` stands in its stead; an empty one takes it away.
+        """
         with self._lock:
             if chunk is None:
-                tip, plan = self._session.path[-1].id, None
+                end, plan = self._session.path[-1], None
+                tip, last = end.id, max(end.index + 1, index or 0)
+                planned = [row for at, row in self._project.story.current.planned if at <= last and text_of(row) is not None]
+                asked = planned[-1] if planned else None
             else:
                 record = self._project.record(chunk)
-                tip, plan = record.parent or record.id, record.plan
+                tip, plan, asked = record.parent or record.id, record.plan, record.asked
             seed = self._project.info.settings["seed"]
+        if intent is not None:
+            asked = check_line(PREFIX + intent, "The intent") if intent.strip() else None
         with self._session.thinking() as backend:
-            history = self._session.history(tip, backend)
+            history = asking(backend, self._session.history(tip, backend), asked)
             lines = suggest(backend, history, SUGGESTIONS + 1, seed=seed, take=secrets.token_hex(4))
         return [line for line in lines if line != plan][:SUGGESTIONS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -183,6 +184,9 @@ class Exporter:
     def _failed(self, session: Session, task: Task, error: Exception) -> None:
         """Tell how an export ended that made no file."""
         task.message, _ = present.failure(error)
+        _, inside, name = task.message.partition(f"{task.id}{os.sep}")
+        if inside:  # nobody chose that folder, and it is the server's
+            task.message = f"Cannot write {name}"
         task.state = "cancelled" if isinstance(error, Cancelled) else "failed"
         self._tell(session, task)
 

@@ -10,6 +10,7 @@ from app.sessions import Session
 from tv2tv_core.errors import InputError
 from tv2tv_core.media.images import decode_jpeg
 from tv2tv_core.settings import shorten
+from tv2tv_core.story import MAX_INDEX
 
 INDEX = re.compile(r"[0-9]{1,6}")
 Body = Mapping[str, object]
@@ -89,7 +90,11 @@ def _bridge(session: Session, body: Body) -> Body:
 
 
 def _suggest(session: Session, body: Body) -> Body:
-    return {"lines": session.editor.suggest(text_of(body, "chunk") if body.get("chunk") is not None else None)}
+    chunk, intent = (text_of(body, key) if body.get(key) is not None else None for key in ("chunk", "intent"))
+    index = number_of(body, "index") if "index" in body else 0
+    if index not in range(MAX_INDEX + 1):
+        raise InputError(f"index is {index}; allowed is a whole number of a chunk from 0 to {MAX_INDEX}.")
+    return {"lines": session.editor.suggest(chunk, int(index), intent)}
 
 
 def _plan(session: Session, body: Body) -> Body:

@@ -103,6 +103,16 @@ class FakeBackend:
         return frames.astype(np.float32).mean(axis=(1, 2)) / 255
 
 
+class SettledBackend(FakeBackend):
+    """Its line follows from all that it reads and from no random number: what it suggests is what it would write."""
+
+    def think(self, history: History, options: ThinkOptions, check: Callable[[], None]) -> Iterator[str | Thought]:
+        """A line for this history alone."""
+        check()
+        self.thoughts += 1
+        yield Thought(f"stand, turn left {_digest(history, 'think').hex()}")
+
+
 def _digest(history: History, salt: str) -> bytes:
     """Hash of everything on the path: prompt, lines and pixels."""
     digest = hashlib.sha256(f"{salt}\n{history.prompt}\n".encode())

@@ -39,7 +39,8 @@ const FOLLOWED = new Set(["generate", "continue", "regenerate", "retry", "bridge
 
 /**
  * Commands on the open project take their body as one object and give the parsed answer:
- * generate({seconds}), pause(), continue(), stop(), regenerate({chunk, line, hold}), retry({chunk}), suggest({chunk}|{index}),
+ * generate({seconds}), pause(), continue(), stop(), regenerate({chunk, line, hold}), retry({chunk}),
+ * suggest({chunk, intent}|{index, intent}),
  * bridge({chunk, seconds, target}|{chunk, seconds, picture}),
  * plan({lines}), storyboard({beats, seconds_per_beat, generate}), switch({take}), rename_take({take, name}), delete_take({take}),
  * undo(), redo(), rename({name}), settings({…}), duplicate(), drive({on}), export({kind, captions, scale, take, other}),

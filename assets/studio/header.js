@@ -1,6 +1,7 @@
 // The top bar: which project this is, what can be done with it as a whole, undo and redo, the queue, theme, help, export.
 import { button, el, setAttr, setIcon, setText } from "./dom.js";
 import { openExport } from "./export.js";
+import { count } from "./format.js";
 import { openHelp } from "./help.js";
 import { menuButton } from "./menu.js";
 import { openProjects } from "./projects.js";
@@ -132,7 +133,7 @@ function queueChip(context) {
   store.on(["queue", "project"], (state) => {
     node.hidden = !own(state);
     setText(number, state.queue.length);
-    setAttr(head, "aria-label", `Queue, ${state.queue.length} projects`);
+    setAttr(head, "aria-label", `Queue, ${count(state.queue.length, "project")}`);
   });
   return node;
 }

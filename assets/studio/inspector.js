@@ -35,10 +35,11 @@ export function mountInspector(root, { store, commands }) {
   });
   view.words.append(words.node);
   const intent = mountIntent({ drafts, target: () => shown, edited: () => problem("") });
+  const boxes = [view.box, intent.box];
   view.field.append(intent.node);
   const facts = mountFacts(view.facts, store);
   const suggestions = mountSuggestions(view.suggestions, {
-    ask: () => commands.suggest(shown.chunk ? { chunk: shown.chunk.id } : { index: shown.index }),
+    ask: () => commands.suggest({ ...(shown.chunk ? { chunk: shown.chunk.id } : { index: shown.index }), ...intent.unsent() }),
     use: (line) => {
       view.box.value = line;
       typed();
@@ -139,14 +140,18 @@ export function mountInspector(root, { store, commands }) {
       });
   }
 
-  /** A typed line moves along when the place it was typed for becomes a chunk, or when the chunk under the typing is replaced. */
+  /** What is typed moves along when its place becomes a chunk, or when another take begins under the typing. */
   function carry(next) {
-    if (!shown || shown.key === next.key || !drafts.has(shown.key) || drafts.has(next.key)) return;
-    const made = !shown.chunk && next.chunk && !shown.next && shown.index === next.index && shown.take === next.take;
-    const replaced = document.activeElement === view.box && shown.index === next.index;
-    if (made || replaced) {
-      drafts.set(next.key, drafts.get(shown.key));
-      if (!shown.chunk) drafts.set(shown.key, undefined);
+    if (!shown || shown.key === next.key) return;
+    const here = shown.index === next.index;
+    const made = here && !shown.chunk && next.chunk && !shown.next && shown.take === next.take;
+    const replaced = (here || (shown.next && next.next)) && boxes.includes(document.activeElement);
+    if (!made && !replaced) return;
+    for (const field of ["", ":intent"]) {
+      const [from, to] = [shown.key + field, next.key + field];
+      if (!drafts.has(from) || drafts.has(to)) continue;
+      drafts.set(to, drafts.get(from));
+      if (!shown.chunk) drafts.set(from, undefined);
     }
   }
 
@@ -200,7 +205,6 @@ export function mountInspector(root, { store, commands }) {
   });
   view.node.addEventListener("focusout", (event) => {
     // a line for the next chunk counts once its writer turns to something else, such as Generate; another window is nothing else
-    const boxes = [view.box, intent.box];
     const leaves = boxes.includes(event.target) && !view.node.contains(event.relatedTarget);
     const { key } = shown || {};
     if (leaves) setTimeout(() => !boxes.includes(document.activeElement) && shown?.key === key && commands.settle());
@@ -252,7 +256,7 @@ function build() {
     dirty: el("span", { class: "hint dirty", text: "edited" }),
     revert: el("button", { class: "link", type: "button", text: "revert" }),
     problem: el("p", { class: "problem", id: "tv2tv-plan-problem", role: "alert" }),
-    hold: el("select", { class: "input" }),
+    hold: el("select", { class: "input", title: "How long the line holds; then the model decides" }),
     primary: el("button", { class: "btn primary", type: "button" }),
     retry: button("Another try", null, { icon: "retry" }),
     suggest: button("Suggest", null, { icon: "wand" }),
@@ -309,7 +313,7 @@ function suit(view, state) {
   if (view.hold.dataset.lengths === String(lengths)) return;
   view.hold.dataset.lengths = String(lengths);
   view.hold.replaceChildren(
-    el("option", { value: "0", text: "this chunk, then the model decides" }),
+    el("option", { value: "0", text: "only this chunk" }),
     ...lengths.map((seconds) => el("option", { value: String(seconds), text: `${Number(seconds.toFixed(1))} s` })),
   );
 }

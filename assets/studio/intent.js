@@ -2,12 +2,12 @@
 import { el, setAttr } from "./dom.js";
 import { INTENT, MAX_LENGTH, intentRow } from "./grammar.js";
 
-const EXAMPLE = "turn right and go ahead, then shoot";
+const EXAMPLE = "turn right, then shoot";
 const BOTH = "There is a new plan line and a new intent here. Leave one of them out: with an intent the model writes the line.";
 
 /**
  * The field. `drafts` keeps what is typed, `target()` gives the place it is about (its `intent` is what stands there already),
- * `edited` is called whenever it changes. Gives {node, box, show(), row(line), objection(line), typed(), settle(key)}.
+ * `edited` is called whenever it changes. Gives {node, box, show(), row(line), objection(line), typed(), unsent(), settle(key)}.
  */
 export function mountIntent({ drafts, target, edited }) {
   const box = el("input", {
@@ -51,6 +51,8 @@ export function mountIntent({ drafts, target, edited }) {
     objection: (line) => (text() && isNew() && line.trim() && line !== target().base ? BOTH : ""),
     /** Whether something is typed here that was not sent yet. */
     typed: () => drafts.has(key()),
+    /** What is typed here and not sent yet, as a suggestion takes it; it replaces what stands there. */
+    unsent: () => (drafts.has(key()) ? { intent: text() } : {}),
     /** What was typed has been sent from the place called `sent`. */
     settle: (sent) => drafts.set(`${sent}:intent`, undefined),
   };

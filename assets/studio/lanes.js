@@ -69,13 +69,14 @@ export function makeRuler(lane) {
     for (let n = Math.ceil((first * seconds) / step); n * step < last * seconds; n++) {
       const at = (n * step) / seconds; // in chunks
       const beside = Math.abs(at - Math.round(at)) * axis.width;
-      if (beside < BESIDE) continue; // a boundary has its own
+      const text = clock(n * step, true);
+      if (beside < BESIDE || text === clock(Math.ceil(at) * seconds, true)) continue; // a boundary has its own
       const key = `+${n}`;
       keep.add(key);
       const tick = tickAt(key);
       box(tick, axis.x(0) + at * axis.width);
       setAttr(tick, "class", "tick named inner");
-      setText(tick.firstElementChild, clock(n * step, true));
+      setText(tick.firstElementChild, text);
     }
   }
   return function render(axis, seconds, forks, left, right) {

@@ -47,6 +47,7 @@ export function mountQueue(root, { store, commands }) {
       const node = el("li", { class: "row queue-item" }, name, state, up, down, out);
       node.update = (now, index, count) => {
         setText(name, now.name);
+        setAttr(node, "aria-current", now.project === store.state.project?.id ? "true" : null);
         setText(state, `${STATES[now.state] || now.state}${now.total ? `, ${now.done} of ${now.total}` : ""}`);
         const busy = now.state !== "queued"; // what is on the device stays first
         setAttr(up, "disabled", busy || index < 2);

@@ -1,7 +1,7 @@
 // The two rows under the stage: playing (transport) and making (controls). Buttons keep their places; they are disabled, not hidden.
 import { button, el, setAttr, setIcon, setText } from "./dom.js";
 import { exact, rest, seek, step, togglePlay } from "./clock.js";
-import { left, timecode, times } from "./format.js";
+import { count, left, timecode, times } from "./format.js";
 import { previewButtons } from "./previews.js";
 import { busy, frameCount } from "./store.js";
 import { attempt } from "./toast.js";
@@ -172,24 +172,22 @@ export function mountControls(root, { store, commands }) {
   });
   store.on(["job", "project", "connected"], (state) => {
     const job = state.job.state;
-    const resumable = ["paused", "failed"].includes(job) && state.job.done < state.job.total;
+    const goesOn = resumable(state.job);
     usable([
       [pause, ["queued", "loading", "running"].includes(job)],
-      [go, resumable],
+      [go, goesOn],
       [generate, Boolean(state.project) && !busy(state)],
-      [stop, busy(state) || job === "paused"],
+      [stop, busy(state) || job === "paused" || job === "failed"],
     ]);
-    generate.classList.toggle("primary", !resumable); // what is the next thing to do stands out
-    go.classList.toggle("primary", resumable);
+    generate.classList.toggle("primary", !goesOn); // what is the next thing to do stands out
+    go.classList.toggle("primary", goesOn);
     setText(pause, job === "pausing" ? "Pausing…" : "Pause");
     setAttr(pause, "aria-label", job === "pausing" ? "Pause" : null);
     progress.classList.toggle("off", job === "idle");
-    progress.firstElementChild.classList.toggle("busy", job === "loading" || job === "queued");
-    fill.style.width = state.job.total ? `${Math.min(100, (state.job.done / state.job.total) * 100)}%` : "";
-    setText(
-      words,
-      state.connected === "lost" && busy(state) ? "Connection lost; the server goes on by itself" : jobWords(state.job),
-    );
+    const waiting = job === "loading" || job === "queued";
+    progress.firstElementChild.classList.toggle("busy", waiting);
+    fill.style.width = state.job.total && !waiting ? `${Math.min(100, (state.job.done / state.job.total) * 100)}%` : "";
+    setText(words, state.connected === "lost" && busy(state) ? "No news until the connection is back" : jobWords(state.job));
     setAttr(words, "title", words.textContent || null);
   });
   return more;
@@ -206,23 +204,30 @@ function startGenerate(commands, amount) {
   return attempt(commands.settle().then(() => commands.generate({ seconds })));
 }
 
+/** Whether Continue goes on with a job; of a drive nothing is left. */
+function resumable(job) {
+  return ["paused", "failed"].includes(job.state) && job.reason !== "drive" && job.done < job.total;
+}
+
 /** One line on how the job stands. */
 export function jobWords(job) {
-  const of = job.total ? `${job.done} of ${job.total} chunks` : job.done ? `${job.done} chunks` : "";
-  const tail = left(job.left_s);
+  const work = { drive: "Driving", bridge: "Bridging" }[job.reason];
+  const driven = job.reason === "drive"; // how long is for the driver to say
+  const of = driven ? count(job.done, "chunk") : job.total ? `${job.done} of ${job.total} chunks` : "";
+  const tail = driven ? "" : left(job.left_s);
   switch (job.state) {
     case "queued":
       return "In the queue: another project is on the device";
     case "loading":
       return job.message || "Loading the model…";
     case "running":
-      return [{ drive: "Driving", bridge: "Bridging" }[job.reason] ?? "Generating", of, tail].filter(Boolean).join(" · ");
+      return [work ?? "Generating", of, tail].filter(Boolean).join(" · ");
     case "pausing":
       return "Pausing at the next boundary…";
     case "paused":
-      return [`Paused`, of, "Continue goes on"].filter(Boolean).join(" · ");
+      return [work ? `${work} paused` : "Paused", of, "Continue goes on"].filter(Boolean).join(" · ");
     case "failed":
-      return ["Failed", of, "Continue tries again"].filter(Boolean).join(" · ");
+      return [work ? `${work} failed` : "Failed", of, resumable(job) && "Continue tries again"].filter(Boolean).join(" · ");
     default:
       return "";
   }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from app.previews import Previews
 from app.routes import SESSION_COMMANDS, Studio, install
 from app.sessions import Session
 from tests.app.studio import Bench
+from tv2tv_core.media.atomic import storage_error
 
 HOSTILE = [
     None, True, -1, 0, 1e400, "", "x" * 10_000, "<img src=x onerror=alert(1)>", "${7*7}{{7*7}}", "😀" * 300, "\u202eabc\u0000",
@@ -111,7 +114,7 @@ def test_no_command_breaks_on_hostile_values(web: Web, command: str):
     chunk = session.path[1].id
     keys = ["seconds", "chunk", "line", "hold", "lines", "beats", "seconds_per_beat", "take", "name", "order", "kind", "scale",
             "other", "captions", "seed", "steps", "smooth", "sharpen", "at", "target", "picture", "speed",
-            "fps_factor"]  # fmt: skip
+            "fps_factor", "index", "intent"]  # fmt: skip
     for value in HOSTILE:
         body = dict.fromkeys(keys, value) | {"chunk": chunk if value == 0 else value}
         sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
@@ -157,6 +160,17 @@ def test_a_cancelled_export_leaves_no_file_and_another_one_follows(web: Web):
     assert [path.name for path in (web.bench.library.folder / ".exports" / session.id).iterdir()] == [last]
     web.post(f"p/{session.id}/cancel_export", {"export": last})
     assert web.http.get(ended[2]["files"][0]["url"]).status_code == 200
+
+
+def test_a_refused_export_names_the_file_and_not_the_servers_folder(web: Web, monkeypatch: pytest.MonkeyPatch):
+    def full(_view: object, _request: object, path: Path, *_more: object) -> Path:
+        raise storage_error(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("app.exports.export", full)
+    session = web.made(1)
+    ended = web.exporter.wait(session, web.post(f"p/{session.id}/export", {"kind": "gif"})["export"])
+    assert ended["state"] == "failed" and not ended["files"]
+    assert re.match(r"Cannot write [a-z0-9-]+\.gif: the disk is full", ended["message"]), ended["message"]
 
 
 def test_an_export_is_smoothed_and_sharpened_in_one_press(web: Web):

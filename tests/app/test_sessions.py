@@ -12,7 +12,7 @@ import pytest
 from app.jobs import Failed, Idle, Paused
 from app.sessions import Session
 from tests.app.studio import Bench
-from tests.fakes import FakeBackend
+from tests.fakes import FakeBackend, SettledBackend
 from tv2tv_core.errors import InputError
 
 CHUNKS = 6
@@ -302,6 +302,28 @@ def test_suggestions_are_other_lines_and_change_nothing(bench: Bench):
     lines = session.editor.suggest(path[3].id)
     assert 1 <= len(lines) <= 3 and path[3].plan not in lines and len(set(lines)) == len(lines)
     assert session.path == path
+
+
+def test_a_suggestion_reads_the_intent_that_is_only_planned(tmp_path: Path):
+    """What is suggested is what generating would write there, under the intent that stands there."""
+    bench = Bench(tmp_path, SettledBackend())
+    session = made(bench)
+    suggest, chunk = session.editor.suggest, session.path[3].id
+    plain = suggest()
+    session.editor.plan({CHUNKS: "intent: shoot", CHUNKS + 2: "intent: go back", CHUNKS + 3: "run back"})
+    planned = suggest()
+    assert planned != plain == suggest(intent=" ")
+    assert suggest(index=CHUNKS + 1) == planned and suggest(intent="shoot ") == planned
+    assert suggest(index=CHUNKS + 2) == suggest(index=CHUNKS + 9) == suggest(intent="go back") != planned
+    session.generate(chunks=1)
+    bench.settle(session)
+    assert session.path[-1].plan == planned[0]
+    assert suggest(session.path[-1].id) == [], "the same line again: it was asked for by the same intent"
+    assert suggest(session.path[-1].id, intent="") == plain
+    assert suggest(chunk) == [] != suggest(chunk, intent="shoot")
+    with pytest.raises(InputError, match="The intent has"):
+        suggest(intent="shoot " * 40)
+    bench.close()
 
 
 def test_driving_writes_what_is_held(tmp_path: Path):

@@ -107,7 +107,7 @@ def test_every_frame_is_reached_by_keyboard_and_has_its_time(seat: Seat):
     seat.choose(2)
     seat.show("Inspector")
     hold = page.get_by_role("combobox", name="Hold")
-    expect(hold.locator("option")).to_have_text(["this chunk, then the model decides", "6.8 s", "13.5 s", "27 s"])
+    expect(hold.locator("option")).to_have_text(["only this chunk", "6.8 s", "13.5 s", "27 s"])
 
 
 def test_the_stage_keeps_no_more_frames_than_memory_allows(seat: Seat):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.fakes import FakeBackend
+from tests.fakes import FakeBackend, SettledBackend
 from tv2tv_core.engine.control import Control
 from tv2tv_core.engine.events import (
     ChunkDone,
@@ -19,7 +19,7 @@ from tv2tv_core.engine.events import (
     PlanDone,
     TextToken,
 )
-from tv2tv_core.engine.generate import GenerateRequest, generate, suggest
+from tv2tv_core.engine.generate import GenerateRequest, asking, generate, suggest
 from tv2tv_core.engine.seeds import noise_seed
 from tv2tv_core.errors import InputError, TV2TVError
 from tv2tv_core.intent import row
@@ -313,6 +313,16 @@ def test_suggestions_differ_from_one_another_and_the_plan_in_force_comes_last() 
     assert suggest(FakeBackend(line="la " * 100), history, 3) == []
 
 
+def test_a_suggestion_is_what_generation_would_write_there() -> None:
+    backend = SettledBackend()
+    history = tip(backend, begin(backend), 2, plan=["stand", "intent: turn round"])
+    rows = (None, "intent: shoot", "Intent:  go back ")
+    written = [tip(backend, history, 1, plan=[asked]).plan for asked in rows]
+    assert [suggest(backend, asking(backend, history, asked), 3) for asked in rows] == [[line] for line in written]
+    assert len(set(written)) == 3
+    assert asking(backend, history, "run back") is history, "a line is written already, not read"
+
+
 def test_suggestions_can_be_cancelled_and_refuse_absurd_counts() -> None:
     backend = FakeBackend()
     control = Control()
@@ -359,6 +369,8 @@ def test_who_reads_no_intents_says_so() -> None:
     backend.spec = replace(backend.spec, takes_intents=False)
     with pytest.raises(InputError, match="reads no intents.*plan lines"):
         request(backend, begin(backend), 2, plan=[None, "intent: shoot"])
+    with pytest.raises(InputError, match="reads no intents.*plan lines"):
+        asking(backend, begin(backend), "intent: shoot")
     with pytest.raises(InputError, match="intent is empty"):
         request(FakeBackend(), begin(backend), 1, plan=["intent: "])
 

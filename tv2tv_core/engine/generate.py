@@ -77,8 +77,7 @@ class GenerateRequest:
         for name in ("seed", "steps", "guidance", "temperature", "top_p"):
             object.__setattr__(self, name, validate(name, getattr(self, name)))
         object.__setattr__(self, "plan", tuple(_forced(line) for line in self.plan))
-        if not self.backend.spec.takes_intents and any(text_of(line) is not None for line in self.plan):
-            raise InputError(f"{self.backend.spec.name} reads no intents: write plan lines, or choose another preset.")
+        _check_read(self.backend, self.plan)
         next_index(self.history)
 
 
@@ -127,6 +126,16 @@ def check_line(text: str, author: str = "The plan line") -> str:
     return line
 
 
+def asking(backend: Backend, history: History, asked: str | None) -> History:
+    """What the model reads before it thinks of the line behind `history`: with the intent, when the row `asked` is one.
+
+    Raises InputError when the backend reads no intents.
+    """
+    _check_read(backend, [asked])
+    wanted = text_of(asked)
+    return history if wanted is None else history.then(IntentSegment(wanted))
+
+
 def suggest(
     backend: Backend,
     history: History,
@@ -140,14 +149,15 @@ def suggest(
 ) -> list[str]:
     """At most `count` different next plan lines, in the order sampled; the plan in force, if drawn, comes last.
 
-    Fewer come back when the model keeps repeating itself. The same arguments give the same list. Raises InputError for
-    numbers out of range and Cancelled through `control`.
+    `history` ends at a boundary, or behind one with the intent that is asked for there (`asking`). Fewer come back when the
+    model keeps repeating itself. The same arguments give the same list. Raises InputError for numbers out of range and
+    Cancelled through `control`.
     """
     if not isinstance(count, int) or not 1 <= count <= SUGGEST_LIMIT:
         raise InputError(f"count is {shorten(count)}; allowed is a whole number from 1 to {SUGGEST_LIMIT}.")
     seed, temperature, top_p = validate("seed", seed), validate("temperature", temperature), validate("top_p", top_p)
     check = (control or Control()).check
-    index, current = next_index(history), history.plan
+    index, current = next_index(history.boundary), history.plan
     fresh: list[str] = []
     goes_on = False
     # Greedy sampling gives the same line every time.
@@ -180,10 +190,8 @@ def _chunk(
     if control.pausing:
         return "paused"
     forced = request.plan[offset] if offset < len(request.plan) else None
-    wanted = text_of(forced)
-    if wanted is not None:
-        history, forced = history.then(IntentSegment(wanted)), None
-    with_text = yield from _text(request, control, history, forced, clock)
+    history = asking(backend, history, forced)
+    with_text = yield from _text(request, control, history, None if text_of(forced) is not None else forced, clock)
     if with_text is None:
         return "ended"
     control.check()
@@ -236,6 +244,11 @@ def _text(
         yield TextToken(index, line, forced=True)
     yield PlanDone(index, line, source)
     return history.then(TextSegment(line, source))
+
+
+def _check_read(backend: Backend, rows: Sequence[str | None]) -> None:
+    if not backend.spec.takes_intents and any(text_of(line) is not None for line in rows):
+        raise InputError(f"{backend.spec.name} reads no intents: write plan lines, or choose another preset.")
 
 
 class _Clock:
