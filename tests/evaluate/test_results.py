@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +101,45 @@ def test_a_failing_preparation_is_told_and_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no game"):
         run(items, Results(tmp_path, {}))
     assert "a" in Results(tmp_path, {})
+
+
+def test_two_processes_share_the_work_and_end_with_all_of_it(tmp_path: Path) -> None:
+    """While one measures, the other takes the rest; it returns only when the first has finished what it holds."""
+    seen: list[str] = []
+    mine, theirs = Results(tmp_path, {}), Results(tmp_path, {})
+    holds, may_end = threading.Event(), threading.Event()
+
+    def slow(prepared: object, tick: object) -> tuple[dict, dict]:
+        holds.set()
+        assert may_end.wait(60)
+        seen.append("slow a")
+        return {}, {}
+
+    first = [replace(item, measure=slow) if item.key == "a" else item for item in counting("abcd", seen)]
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(run, first, mine)
+        assert holds.wait(60)
+        other = pool.submit(run, counting("abcd", seen), theirs)
+        deadline = time.monotonic() + 60
+        while not {"c", "d"} <= set(seen) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not other.done() and "a" not in theirs
+        may_end.set()
+        assert one.result().n == other.result().n == 12
+    assert sorted(seen) == ["b", "c", "d", "slow a"]
+    assert all(key in mine and key in theirs for key in "abcd")
+
+
+def test_what_a_killed_process_held_is_free_again(tmp_path: Path) -> None:
+    results = Results(tmp_path, {})
+    code = "import sys, time; from pathlib import Path; from tv2tv_core.evaluate.results import Results; "
+    code += "claim = Results(Path(sys.argv[1]), {}).claim('a'); print(claim is not None, flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline().strip() == "True"
+        assert results.claim("a") is None and results.claim("b") is not None
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert results.claim("a") is not None

@@ -7,15 +7,13 @@ them beforehand; T2V can be told nothing. By itself each plans as it learnt to. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from tv2tv_core.data.shards import Episode, load_split
+from tv2tv_core.data.shards import Episode
 from tv2tv_core.engine.backend import Backend
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import InputError
@@ -25,14 +23,15 @@ from tv2tv_core.evaluate.comparison_figures import T2V, THINK2V, TOLD, TV2TV
 from tv2tv_core.evaluate.extent import HELD_OUT, Extent, Work
 from tv2tv_core.evaluate.frechet import WINDOW, window_features
 from tv2tv_core.evaluate.interventions import CONTEXT, HELD, INSERTIONS, Inserted, compare
-from tv2tv_core.evaluate.items import Item, Measured, Tick, run_items
+from tv2tv_core.evaluate.items import Item, Measured, Tick, run_groups
 from tv2tv_core.evaluate.metrics import lpips
 from tv2tv_core.evaluate.moments import GameFutures, Moment, TrueFutures, Truth
+from tv2tv_core.evaluate.place import Place
 from tv2tv_core.evaluate.prediction import Past, repeat_last_frame
 from tv2tv_core.evaluate.results import Results
 from tv2tv_core.evaluate.rollouts import choose_windows
 from tv2tv_core.evaluate.variants import Beforehand, Silent, Start, held_plan, planned, play, reborn
-from tv2tv_core.media.atomic import atomic_file, check_writable, shown
+from tv2tv_core.media.atomic import shown
 from tv2tv_core.presets import Preset
 from tv2tv_core.settings import resolve
 from tv2tv_core.whole_plan import PLAN_CHUNKS
@@ -61,36 +60,27 @@ def compare_variants(
     Writes comparison.json and comparison.md into `out`, resumably. `preset` gives the generation settings. Raises InputError
     without held-out recordings or for a model that is not ours, WeightsError and StorageError.
     """
-    data, out = data.expanduser().absolute(), out.expanduser().absolute()
-    episodes = load_split(data, HELD_OUT)
-    if not episodes:
-        raise InputError(f"There are no held-out recordings in {shown(data)}: give another --data.")
-    out.mkdir(parents=True, exist_ok=True)
-    check_writable(out / "comparison.json")
+    place = Place.open(data, out, "comparison")
+    episodes = place.splits[HELD_OUT]
     players = dict(zip(NAMES, (_player(preset, path, kind, load) for path, kind in zip(
         weights, (NativeBackend, Silent, Beforehand), strict=True)), strict=True))
-    truths = futures(data / "futures")
+    truths = futures(place.data / "futures")
     settings = resolve(preset.settings)
-    work = Work(players[TV2TV], settings, {HELD_OUT: episodes}, truths, Extent.full(count))
+    work = Work(players[TV2TV], settings, place.splits, truths, Extent.full(count))
     about = {
         "format": 1,
         "weights": {name: player.spec.model_hash for name, player in players.items()},
         "settings": asdict(settings),
         "recordings": [[episode.folder.name, len(episode)] for episode in episodes],
     }
-    results = Results(out, about)
-    groups = items(Contest(players, work), count)
     try:
-        with tqdm(unit="chunk", desc="compare", smoothing=0.05) as bar:
-            seconds = run_items([item for group in groups.values() for item in group], results, bar)
+        values, seconds = run_groups(items(Contest(players, work), count), Results(place.out, about), "compare")
     finally:
         truths.close()
-    values = {name: [results[item.key] for item in group] for name, group in groups.items()}
     found = {**about, "minutes": round(seconds / 60, 1), "moments": count} | figures.summary(values)
     table = figures.markdown(found)
-    for name, text in (("comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n"), ("comparison.md", table)):
-        with atomic_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    place.write_figures("comparison", found)
+    place.write("comparison.md", table)
     return table
 
 

@@ -142,6 +142,9 @@ def headline(found: dict[str, Any]) -> list[dict[str, Any]]:
     if distance["made"] is not None:
         real = {"mean": distance["real"]}
         rows.append(_row("Fréchet distance (AlexNet)", {"mean": distance["made"]}, real, "real play", "distance"))
+    for degrees, turn in found["returns"]["turns"].items():
+        what = f"LPIPS to the picture before, after {degrees}° away and back"
+        rows.append(_row(what, turn["back"], turn["away"], "turned away", "lpips"))
     sampled = found["language"]["sampled"]
     if sampled["valid"] is not None:
         rows.append(_row("plan lines that can be read", {"mean": sampled["valid"]}, None, "", "share"))

@@ -6,7 +6,6 @@ two seconds add up to what it says; what they add up to when nothing was asked i
 
 from __future__ import annotations
 
-import json
 import random
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from tv2tv_core.data.shards import Episode, load_split
+from tv2tv_core.data.shards import Episode
 from tv2tv_core.engine.backend import Backend
 from tv2tv_core.engine.events import ChunkStarted, Failed
 from tv2tv_core.engine.generate import GenerateRequest, generate
-from tv2tv_core.errors import Cancelled, InputError, TV2TVError
+from tv2tv_core.errors import Cancelled, TV2TVError
 from tv2tv_core.evaluate.backend_predictor import true_history
 from tv2tv_core.evaluate.extent import HELD_OUT
 from tv2tv_core.evaluate.interventions import CONTEXT, Player
-from tv2tv_core.evaluate.items import Item, Measured, Tick, run_items
+from tv2tv_core.evaluate.items import Item, Measured, Tick, run_groups
 from tv2tv_core.evaluate.language import readable
+from tv2tv_core.evaluate.place import Place
 from tv2tv_core.evaluate.prediction import Past
 from tv2tv_core.evaluate.results import Results
 from tv2tv_core.evaluate.rollouts import choose_windows
 from tv2tv_core.evaluate.stats import clustered, wilson
 from tv2tv_core.intent import Part, describe, row
 from tv2tv_core.intent_phrases import SAY
-from tv2tv_core.media.atomic import atomic_file, check_writable, shown
 from tv2tv_core.plan import Action, parse
 from tv2tv_core.presets import Preset
 from tv2tv_core.settings import resolve
@@ -108,12 +106,8 @@ def measure_intents(
     table as Markdown. Writes intents.json and intents.md into `out`, resumably. Raises InputError without held-out recordings
     or for a backend that reads no intents, WeightsError and StorageError.
     """
-    data, out = data.expanduser().absolute(), out.expanduser().absolute()
-    episodes = load_split(data, HELD_OUT)
-    if not episodes:
-        raise InputError(f"There are no held-out recordings in {shown(data)}: give another --data.")
-    out.mkdir(parents=True, exist_ok=True)
-    check_writable(out / "intents.json")
+    place = Place.open(data, out, "intents")
+    episodes = place.splits[HELD_OUT]
     backend, settings = load(preset), resolve(preset.settings)
     about = {
         "format": 1,
@@ -121,17 +115,14 @@ def measure_intents(
         "settings": asdict(settings),
         "recordings": [[episode.folder.name, len(episode)] for episode in episodes],
     }
-    results = Results(out, about)
     player = Player(backend, settings, settings.seed)
     places = choose_windows(episodes, CONTEXT + 1, count, 0)
     asked = [_item(player, episodes[episode], first + CONTEXT, worded) for episode, first in places]
-    with tqdm(unit="chunk", desc="intents", smoothing=0.05) as bar:
-        seconds = run_items(asked, results, bar)
-    found = {**about, "minutes": round(seconds / 60, 1)} | figures([results[item.key] for item in asked])
+    values, seconds = run_groups({"intents": asked}, Results(place.out, about), "intents")
+    found = {**about, "minutes": round(seconds / 60, 1)} | figures(values["intents"])
     table = markdown(found)
-    for name, text in (("intents.json", json.dumps(found, indent=1, allow_nan=False) + "\n"), ("intents.md", table)):
-        with atomic_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    place.write_figures("intents", found)
+    place.write("intents.md", table)
     return table
 
 

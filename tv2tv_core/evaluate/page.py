@@ -10,6 +10,7 @@ from typing import Any
 from tv2tv_core.evaluate.page_play import language_section, rollout_section
 from tv2tv_core.evaluate.page_tables import few, table
 from tv2tv_core.evaluate.page_truth import codec_section, intervention_section, prediction_section
+from tv2tv_core.evaluate.returns import RETURNS, return_section
 
 Pictures = Mapping[str, Sequence[tuple[str, str, bytes]]]
 """Per group of items: (key of the item, "jpg" or "mp4", content)."""
@@ -47,6 +48,7 @@ def page(result: Mapping[str, Any], pictures: Pictures) -> str:
         prediction_section(result["prediction"], shown.get("prediction", "")),
         codec_section(result["codec"], shown.get("codec", "")),
         rollout_section(result["rollouts"], shown.get("rollouts/made", "") + shown.get("rollouts/long", "")),
+        return_section(result["returns"], shown.get(RETURNS, "")),
         language_section(result["language"]),
         _made_with(result),
     ]

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from tv2tv_core.data.recorder import SPLIT_SEEDS
-from tv2tv_core.data.shards import Episode, load_split
+from tv2tv_core.data.shards import Episode
 from tv2tv_core.engine.backend import Backend
-from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate import figures, play_suites, suites
-from tv2tv_core.evaluate.extent import HELD_OUT, SPLITS, Extent, Work
-from tv2tv_core.evaluate.items import Item, run_items
+from tv2tv_core.evaluate.extent import SPLITS, Extent, Work
+from tv2tv_core.evaluate.items import Item, run_groups
 from tv2tv_core.evaluate.moments import GameFutures, TrueFutures
 from tv2tv_core.evaluate.page import page
 from tv2tv_core.evaluate.pictures import file_name
+from tv2tv_core.evaluate.place import Place
 from tv2tv_core.evaluate.results import Results
-from tv2tv_core.media.atomic import atomic_file, check_writable, shown, storage_error
+from tv2tv_core.evaluate.returns import RETURNS, return_items, returns
 from tv2tv_core.presets import Preset
 from tv2tv_core.settings import resolve
 
@@ -59,18 +56,11 @@ def evaluate(
     Returns what `report.json` holds. `load` and `futures` replace the loading of the backend and the game. Raises
     InputError when there are no held-out recordings, WeightsError and StorageError.
     """
-    # Engines start in a folder of their own, and for a moment the whole process is there.
-    data, out = data.expanduser().absolute(), out.expanduser().absolute()
-    splits = {split: episodes for split in SPLITS if (episodes := load_split(data, split))}
-    if HELD_OUT not in splits:
-        raise InputError(
-            f"There are no held-out recordings in {shown(data)}: give another --data, "
-            "or record some with `python3 launch.py record --out DIR`."
-        )
-    _prepare(out)
+    place = Place.open(data, out, "report", SPLITS)
+    splits = place.splits
     backend = (load or _load)(preset)
     settings = resolve(preset.settings)
-    truths = futures(data / FUTURES)
+    truths = futures(place.data / FUTURES)
     work = Work(backend, settings, splits, truths, extent)
     about = {
         "format": FORMAT,
@@ -80,19 +70,18 @@ def evaluate(
         "recordings": {split: [_identity(episode) for episode in episodes] for split, episodes in splits.items()},
         "seed": extent.seed,
     }
-    results = Results(out, about)
+    results = Results(place.out, about)
     groups = _groups(work)
     try:
-        with tqdm(unit="chunk", desc="evaluate", file=sys.stderr, smoothing=0.05) as bar:
-            seconds = run_items([item for items in groups.values() for item in items], results, bar)
+        values, seconds = run_groups(groups, results, "evaluate")
     finally:
         truths.close()
-    result = {**about, "preset": preset.name, "extent": asdict(extent), "data": _data(data, splits)}
-    result |= _figures(groups, results, backend)
+    result = {**about, "preset": preset.name, "extent": asdict(extent), "data": _data(place.data, splits)}
+    result |= _figures(values, backend)
     result["minutes"] = round(seconds / 60, 1)
     result["headline"] = figures.headline(result)
-    _write(out / "report.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-    _write(out / "report.html", page(result, _pictures(groups, results)))
+    place.write_figures("report", result)
+    place.write("report.html", page(result, _pictures(groups, results)))
     return result
 
 
@@ -104,6 +93,7 @@ def _groups(work: Work) -> dict[str, list[Item]]:
         "codec": suites.codec_items(work),
         "interventions": suites.intervention_items(work),
         "language": play_suites.language_items(work),
+        RETURNS: return_items(work),
         **{
             name: [item for item in play if item.key.startswith(name)]
             for name in (play_suites.ROLLOUT, play_suites.REALITY, play_suites.LONG)
@@ -111,8 +101,7 @@ def _groups(work: Work) -> dict[str, list[Item]]:
     }
 
 
-def _figures(groups: dict[str, list[Item]], results: Results, backend: Backend) -> dict[str, Any]:
-    values = {name: [results[item.key] for item in items] for name, items in groups.items()}
+def _figures(values: dict[str, list[dict[str, Any]]], backend: Backend) -> dict[str, Any]:
     made, long, real = (values[name] for name in (play_suites.ROLLOUT, play_suites.LONG, play_suites.REALITY))
     fps, chunk_frames = float(backend.spec.fps), backend.spec.chunk_frames
     return {
@@ -121,6 +110,7 @@ def _figures(groups: dict[str, list[Item]], results: Results, backend: Backend) 
         "codec": figures.codec(values["codec"]),
         "rollouts": figures.rollouts(made, long, real, fps, chunk_frames),
         "language": figures.language(values["language"], made, long),
+        "returns": returns(values[RETURNS]),
     }
 
 
@@ -162,19 +152,6 @@ def _data(data: Path, splits: dict[str, list[Episode]]) -> dict[str, Any]:
 def _seeds(split: str, episodes: Sequence[Episode]) -> list[int]:
     """The seeds that `launch.py record` was called with."""
     return sorted({(int(episode.meta["seed"]) - SPLIT_SEEDS[split]) // _SEED_STEP for episode in episodes})
-
-
-def _prepare(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(out, error) from error
-    check_writable(out / "report.json")
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _load(preset: Preset) -> Backend:
