@@ -77,6 +77,23 @@ def test_turning_left_and_right_move_the_world_the_other_way(backend, name: str)
     assert moved["stand, turn left 15"] > 5 and moved["stand, turn right 15"] < -5, moved
 
 
+def test_who_turns_away_and_back_finds_the_room_again(backend) -> None:
+    from tv2tv_core.engine.control import Control
+    from tv2tv_core.engine.events import ChunkDone
+    from tv2tv_core.engine.generate import GenerateRequest, generate
+
+    plan = ("stand",) + ("stand, turn right 45",) * 2 + ("stand, turn left 45",) * 2
+    away, back = [], []
+    for name in list_starts()[:4]:
+        start = load_start(name)
+        request = GenerateRequest(backend=backend, history=backend.begin(start.meta_prompt, start.frames), chunks=len(plan),
+                                  plan=plan, seed=1, steps=1)
+        shown = [e.chunk.frames[-1].astype(float) for e in generate(request, Control()) if isinstance(e, ChunkDone)]
+        away.append(np.abs(shown[2] - shown[0]).mean())
+        back.append(np.abs(shown[-1] - shown[0]).mean())
+    assert np.mean(back) < 0.75 * np.mean(away), (away, back)
+
+
 def test_same_request_same_bytes(backend) -> None:
     from tv2tv_core.engine.control import Control
     from tv2tv_core.engine.events import Finished

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from tests.model.tiny import tiny_model
+from tv2tv_core.engine import native
 from tv2tv_core.engine.backend import ActOptions, ThinkOptions, Thought
 from tv2tv_core.engine.control import Control
 from tv2tv_core.engine.events import ChunkDone, Finished
@@ -18,6 +20,7 @@ from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import Cancelled
 from tv2tv_core.intent import as_read
 from tv2tv_core.model.codec import PixelCodec
+from tv2tv_core.model.motion import PASTS, Scene
 from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 
@@ -196,6 +199,61 @@ def test_what_means_the_same_gives_the_same_bytes() -> None:
     same, plain, there, here = (frames[line] for line in list(frames)[1:])
     assert np.array_equal(frames["run forward, fire"], same)
     assert not np.array_equal(same, plain) and not np.array_equal(there, here)
+
+
+def test_a_chunk_knows_what_was_told_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plans of the chunks before, the latest first; one that goes on counts for each of its chunks."""
+    b = backend()
+    seen = []
+    guide = b.model.guide
+
+    def watched(last: torch.Tensor, plan: torch.Tensor, pasts: torch.Tensor, views: list) -> object:
+        seen.append((plan, pasts))
+        return guide(last, plan, pasts, views)
+
+    monkeypatch.setattr(b.model, "guide", watched)
+    grow(b, start(b), 5, ("run forward", "stand", "stand", "jump", "stand"))
+    nothing = b._summary("")
+    for chunk, (_, pasts) in enumerate(seen):
+        told = [plan for plan, _ in seen[:chunk]][::-1]
+        expected = (told + [nothing] * PASTS)[:PASTS]
+        assert torch.equal(pasts, torch.stack(expected, 1))
+    assert len(seen) == 5 and not torch.equal(seen[0][0], seen[1][0])
+
+
+def restless(seed: int = 0) -> NativeBackend:
+    """A backend whose camera turns to and fro, so that much comes into view again."""
+    b = backend(seed)
+    see = b.model.motion.see
+
+    def turning(chunk: torch.Tensor, plan: torch.Tensor, past: torch.Tensor) -> Scene:
+        scene = see(chunk, plan, past)
+        pose = torch.zeros_like(scene.pose)
+        pose[..., 3] = 0.6 * torch.sign(plan[:, 2:3]) * torch.arange(1, 5) / 4
+        return replace(scene, pose=pose, covered=torch.full_like(scene.covered, -9.0))  # nothing is held in hand
+
+    b.model.motion.see = turning
+    return b
+
+
+def test_earlier_views_are_the_same_however_they_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from a file, forked, or looked at through a cache that forgets: the bytes are the same; and they do count."""
+    plan = ("jump", "run forward", "stand", "jump", "run back", "stand, turn left 20", "run forward", "jump")
+    b = restless()
+    grown = grow(b, start(b), len(plan), plan)
+    assert told(grow(restless(), start(b), len(plan), plan)) == told(grown)
+    fork = relived(grown.rewind(5))
+    assert told(grow(restless(), fork, 3, plan[5:])) == told(grown)
+    monkeypatch.setattr(native, "VIEWS", 0)
+    assert told(grow(restless(), start(b), len(plan), plan)) != told(grown)
+
+
+def test_views_of_a_long_story_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "VIEWS", 1)
+    b = restless()
+    grown = grow(b, start(b), 12, ("stand",))
+    assert 2 <= len(b._views) <= 8
+    assert told(grow(restless(), start(b), 12, ("stand",))) == told(grown)
 
 
 def test_think_ends_and_is_repeatable() -> None:

@@ -16,7 +16,7 @@ from tv2tv_core.model.checkpoint import dequantise, load_weights, quantise, save
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.mot import Context
 from tv2tv_core.model.geometry import grid
-from tv2tv_core.model.motion import VALID, PlanReader, warp
+from tv2tv_core.model.motion import PASTS, VALID, PlanReader, warp
 from tv2tv_core.model.stem import LinearStem, UNetStem, coordinates
 from tv2tv_core.model.towers import AdaptedLinear, attend
 from tv2tv_core.model.tv2tv import DECISIVE, TV2TV
@@ -111,7 +111,7 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
     model = TV2TV(TINY).eval()
     last = torch.rand(1, 12, 16, 24) * 2 - 1
     plan = torch.zeros(1, 16)
-    guide = model.guide(last, plan, plan)
+    guide = model.guide(last, plan, torch.zeros(1, PASTS, 16))
     clean = model.finish(model.draft(seeded(1, 12, 16, 24), torch.zeros(1), guide, plan), None)
     copies = last.unflatten(1, (4, 3))[:, -1:].expand(-1, 4, -1, -1, -1).flatten(1, 2)
     expected = torch.sigmoid(torch.tensor(DECISIVE * VALID)) * copies
@@ -119,24 +119,45 @@ def test_untrained_model_repeats_what_it_trusts() -> None:
 
 
 def test_what_was_begun_reaches_the_drawing() -> None:
-    """A change of weapon goes on after its line: what is drawn depends on the plan before, as soon as that is learnt."""
+    """A change of weapon goes on after its line: what is drawn depends on each plan before, as soon as that is learnt."""
     torch.manual_seed(0)
     model = TV2TV(TINY).eval()
     last, noise, plan = torch.zeros(1, 12, 16, 24), seeded(1, 12, 16, 24), torch.zeros(1, 16)
-    guide = model.guide(last, plan, plan)
-    other = replace(guide, past=seeded(1, 16))
+    guide = model.guide(last, plan, torch.zeros(1, PASTS, 16))
     torch.nn.init.normal_(model.stem.down_blocks[0].conv_out.weight)
-    tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
-    assert torch.equal(*tokens), "a fresh model must not know the plan before"
-    torch.nn.init.normal_(model.past_condition.weight)
-    tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
-    assert (tokens[0] - tokens[1]).abs().max() > 1e-3
+    for age in range(PASTS):
+        pasts = torch.zeros(1, PASTS, 16)
+        pasts[:, age] = seeded(1, 16)
+        other = replace(guide, pasts=pasts)
+        torch.nn.init.zeros_(model.past_condition.weight)
+        tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
+        assert torch.equal(*tokens), "a fresh model must not know the plans before"
+        torch.nn.init.normal_(model.past_condition.weight)
+        tokens = [model.draft(noise, torch.zeros(1), one, plan).tokens for one in (guide, other)]
+        assert (tokens[0] - tokens[1]).abs().max() > 1e-3
+
+
+def test_what_was_begun_reaches_the_judge() -> None:
+    """Where a weapon is on its way up nothing may be copied, though the line in force does not speak of it."""
+    torch.manual_seed(0)
+    model = TV2TV(TINY).eval()
+    for last in (model.motion.judge.leave, *(block.conv_out for block in model.motion.judge.up_blocks)):
+        torch.nn.init.normal_(last.weight, std=0.1)
+    last, plan = seeded(1, 12, 16, 24), torch.zeros(1, 16)
+    pasts = torch.zeros(2, 1, PASTS, 16)
+    pasts[1, :, -1] = seeded(1, 16)
+    fresh = [model.guide(last, plan, one).trust for one in pasts]
+    assert torch.equal(*fresh)
+    torch.nn.init.normal_(model.motion.begun.weight)
+    learnt = [model.guide(last, plan, one).trust for one in pasts]
+    assert (learnt[0] - learnt[1]).abs().max() > 1e-3
 
 
 def test_a_drawing_out_of_range_does_not_shine_through_what_is_copied() -> None:
     model = TV2TV(TINY)
     plan = torch.zeros(1, 16)
-    guide = replace(model.guide(torch.zeros(1, 12, 16, 24), plan, plan), trust=torch.full((1, 4, 16, 24), 0.98))
+    guide = model.guide(torch.zeros(1, 12, 16, 24), plan, torch.zeros(1, PASTS, 16))
+    guide = replace(guide, trust=torch.full((1, 4, 16, 24), 0.98))
     assert model.compose(torch.full((1, 12, 16, 24), 50.0), guide).max() <= 0.02 + 1e-6
 
 

@@ -51,6 +51,13 @@ def test_a_step_repeats_exactly_and_another_differs(splits, architecture):
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_a_worn_latent_is_harder_to_give_back(splits):
+    """With `wear` the decoder sees what a generator has moved on; the target stays the crisp frame."""
+    losses = {wear: CodecTask(SMALL, CodecLoss(batch=4, noise=0.0, blur=0.0, wear=wear), splits) for wear in (0, 8)}
+    drawn = {wear: [task.loss(0, 0, *generators(0, step, 0))[1]["l1"] for step in range(4)] for wear, task in losses.items()}
+    assert sum(drawn[8]) > 1.03 * sum(drawn[0])
+
+
 def test_every_chunk_of_every_episode_can_be_drawn_whole(splits):
     task = CodecTask(SMALL, CodecLoss(batch=64), splits)
     drawn = {chunk.tobytes() for chunk in as_pixels(task.batch(np.random.default_rng(0)))}

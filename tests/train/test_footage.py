@@ -148,6 +148,11 @@ def playing(root: Path, *episodes: list[str], cut_at: int | None = None) -> Foot
     return Footage.load(root, "train")
 
 
+def test_a_scene_is_known_from_its_first_chunk_on(tmp_path: Path) -> None:
+    footage = playing(tmp_path, 6 * QUIET, 4 * QUIET, cut_at=3)
+    assert footage.known.tolist() == [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]
+
+
 QUIET = ["run forward, jump, use"]
 
 

@@ -15,7 +15,7 @@ from tests.train.footage_files import write_episode, write_footage
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
-from tv2tv_core.model.motion import Motion
+from tv2tv_core.model.motion import PASTS, Motion
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
@@ -100,7 +100,7 @@ def build(stage: str, data: Path, run: Path) -> MotionTask | StemTask | WindowTa
     if stage == "motion":
         return MotionTask(model(), MotionTaskConfig(batch=2, judge_from=0, paraphrases=1, naming_batch=4), data, run)
     if stage == "stem":
-        return StemTask(model(), StemConfig(batch=2, rollout=1, rollout_from=0, perceptual_weight=0, paraphrases=1), data, run)
+        return StemTask(model(), StemConfig(batch=2, chain=2, alone=0.5, perceptual_weight=0, paraphrases=1), data, run)
     return WindowTask(model(), WindowConfig(batch=2, perceptual_weight=0, paraphrases=1, own_history=0.5), data, run)
 
 
@@ -157,10 +157,11 @@ def test_holes_have_the_shape_of_what_another_row_may_not_copy() -> None:
     trust = torch.ones(2, 4, 6, 8)
     trust[0, :, :, :3], trust[1, :, 4:] = 0.1, 0.2
     warped = torch.rand(2, 12, 6, 8) + 0.1
-    whole = Guide(warped, trust, Motion(torch.zeros(()), torch.zeros(())), torch.zeros(2, 4))
+    whole = Guide(warped, trust, Motion(torch.zeros(()), torch.zeros(()), trust > 0.5), warped, torch.zeros(2, 1, 4))
     found = with_holes(whole, torch.tensor([False, True]))
     assert torch.equal(found.warped[0], warped[0]) and torch.equal(found.trust[0], trust[0])
-    assert (found.warped[1, :, :, :3] == 0).all() and torch.equal(found.warped[1, :, :, 3:], warped[1, :, :, 3:])
+    for moved in (found.warped, found.last):
+        assert (moved[1, :, :, :3] == 0).all() and torch.equal(moved[1, :, :, 3:], warped[1, :, :, 3:])
     torch.testing.assert_close(found.trust[1], trust[0] * trust[1])
 
 
@@ -170,7 +171,7 @@ def test_trust_weighs_what_changes_in_its_place() -> None:
     trust = torch.full((1, 4, 1, 6, 8), 3.0)
     true_motion = torch.zeros(1, 4, 3, 6, 8)
     true_motion[:, :, 2] = 1
-    losses = [trust_terms(Motion((still + shift).expand(1, 4, -1, -1, -1), trust), torch.zeros(1, 12, 6, 8),
+    losses = [trust_terms(Motion((still + shift).expand(1, 4, -1, -1, -1), trust, trust[:, :, 0] > 0), torch.zeros(1, 12, 6, 8),
                           torch.ones(1, 12, 6, 8), true_motion)["trust"] for shift in (0.0, 0.5)]
     torch.testing.assert_close(losses[0], 10 * losses[1])
 
@@ -180,8 +181,64 @@ def test_the_drawing_counts_more_where_the_picture_stands_and_is_not_copied() ->
     source = torch.stack((still, still + 0.5)).expand(1, 2, -1, -1, -1)  # the first frame stands, the second moves
     trust = torch.ones(1, 2, 6, 8)
     trust[..., :4] = 0
-    weight = drawn_weight(Guide(torch.zeros(1, 6, 6, 8), trust, Motion(source, trust[:, :, None]), torch.zeros(1, 4)))
-    assert (weight[:, :3, :, :4] == 6).all() and (weight[:, :3, :, 4:] == 1).all() and (weight[:, 3:] == 1).all()
+    blank = torch.zeros(1, 6, 6, 8)
+    weight = drawn_weight(Guide(blank, trust, Motion(source, trust[:, :, None], trust > 0.5), blank, torch.zeros(1, 1, 4)))
+    assert (weight[:, :3, :, :4] == 21).all() and (weight[:, :3, :, 4:] == 1).all() and (weight[:, 3:] == 1).all()
+
+
+@needs_tokenizer
+def test_the_plans_before_end_where_the_scene_began(data: Path, tmp_path: Path) -> None:
+    """The latest first; in the mirror too; and where something is forgotten, it is the oldest."""
+    task = build("motion", data, tmp_path)
+    footage, at = task.train, np.array([0, 2, 8, 20])  # episode b: chunks 12-23, cut at 12 + 7
+    mirror = torch.tensor([False, True, False, True])
+
+    def summary(line: str) -> torch.Tensor:
+        return task.lines.summaries(task.model, [line], torch.zeros(1))[0]
+
+    randomise(task.model)
+    pasts = task.lines.pasts(task.model, footage, at, mirror)
+    for row, (chunk, turned) in enumerate(zip(at, mirror, strict=True)):
+        for age in range(PASTS):
+            line = footage.lines[chunk - age]
+            known = age < footage.known[chunk]
+            expected = summary(mirrored(line) if turned else line) if known else task.model.reader.unknown
+            torch.testing.assert_close(pasts[row, age], expected)
+    rng = torch.Generator().manual_seed(0)
+    found = task.lines.pasts(task.model, footage, np.full(200, 8), None, rng, (0.5, 0.0))
+    unknown = (found == task.model.reader.unknown).all(-1)
+    assert (unknown[:, :-1] <= unknown[:, 1:]).all() and 0.4 < unknown[:, -1].float().mean() < 0.6
+    assert 0.05 < unknown[:, 0].float().mean() < 0.2
+    assert (task.lines.pasts(task.model, footage, at, None, rng, (0.0, 1.0)) == task.model.reader.unknown).all()
+
+
+@needs_tokenizer
+def test_in_a_chain_each_chunk_stands_behind_what_was_made(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                           ) -> None:
+    task = build("stem", data, tmp_path)
+    randomise(task.model)
+    histories, made = [], []
+    guide, denoising = task.model.guide, task._denoising
+
+    def watched_guide(last: torch.Tensor, plan: torch.Tensor, pasts: torch.Tensor) -> Guide:
+        histories.append((last, plan, pasts))
+        return guide(last, plan, pasts)
+
+    def watched(*args: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        made.append(denoising(*args))
+        return made[-1]
+
+    monkeypatch.setattr(task.model, "guide", watched_guide)
+    monkeypatch.setattr(task, "_denoising", watched)
+    task.config = replace(task.config, alone=0.0, chain=2)
+    task.loss(0, 0, *generators(0, 0, 0))[0].backward()
+    (_, plan, before), (last, _, pasts) = histories
+    assert torch.equal(last, made[0][0].detach().clamp(-1, 1)) and not last.requires_grad
+    assert torch.equal(pasts[:, 0], plan) and torch.equal(pasts[:, 1:], before[:, :-1])
+    histories.clear()
+    task.config = replace(task.config, alone=1.0)
+    task.loss(0, 0, *generators(0, 0, 0))
+    assert len(histories) == 1
 
 
 @needs_tokenizer
@@ -189,7 +246,7 @@ def test_the_judge_can_learn_alone(data: Path, tmp_path: Path) -> None:
     task = MotionTask(model(), MotionTaskConfig(batch=2, judge_from=0, judge_alone=True, paraphrases=0), data, tmp_path)
     task.loss(0, 0, *generators(0, 0, 0))[0].backward()
     learnt = {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert learnt and all(name.startswith("motion.judge.") for name in learnt)
+    assert learnt and all(name.startswith(("motion.judge.", "motion.begun.")) for name in learnt)
 
 
 @needs_tokenizer

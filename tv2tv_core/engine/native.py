@@ -17,11 +17,14 @@ from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
 from tv2tv_core.intent import as_read
 from tv2tv_core.model.codec import PixelCodec
 from tv2tv_core.model.mot import Context, SegmentCache, join
+from tv2tv_core.model.motion import PASTS
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
+from tv2tv_core.model.views import View
 from tv2tv_core.plan import MAX_LENGTH, plainly
 from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
+VIEWS = 32  # chunks before the last, 7.3 s, that are looked through for what comes into view again
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
 
 
@@ -45,6 +48,7 @@ class NativeBackend:
         self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
+        self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by what came next
 
     # The protocol ---------------------------------------------------------------------------------------------------
 
@@ -95,7 +99,7 @@ class NativeBackend:
         context, _ = self._memory.context(history, check)
         self._begun = (weakref.ref(history), era_of(history), self._run_bof(context))
         plans = self._plans(history.plan, options.guidance)
-        guides = [self._guide(history, plan) for plan in plans]
+        guides = [self._guide(history, line, plan) for line, plan in zip((history.plan, ""), plans, strict=False)]
         generator = torch.Generator().manual_seed(options.seed)
         noise = torch.randn(1, *self.model.config.video.latent_shape, generator=generator).to(self.device)
         x = noise
@@ -125,8 +129,7 @@ class NativeBackend:
             mot.extend(context, bof)  # acting has run this very token behind this very context
         else:
             bof = self._run_bof(context)
-        latents = torch.from_numpy(np.asarray(segment.latents, dtype=np.float32))[None].to(self.device)
-        frames = self.model.remember(latents, context)
+        frames = self.model.remember(self._latents(node), context)
         mot.extend(context, frames)
         states, end = mot.run_text(torch.tensor([[mot.config.text.eof]], device=self.device), context)
         return Remembered(join([bof, frames, end]), states[:, -1])
@@ -167,12 +170,39 @@ class NativeBackend:
         valid = torch.full((1, len(ids)), bool(line), device=self.device)
         return self.model.read(states, valid)
 
-    def _guide(self, history: History, plan: Tensor | None) -> Guide | None:
+    def _guide(self, history: History, line: str, plan: Tensor | None) -> Guide | None:
         if plan is None or self.model.motion is None:
             return None
         done = history.boundary
-        last = torch.from_numpy(np.asarray(done.segment.latents, dtype=np.float32))[None].to(self.device)
-        return self.model.guide(last, plan, self._summary(done.plan))
+        return self.model.guide(self._latents(done), plan, self._pasts(done), self._seen(done, line))
+
+    def _latents(self, done: History) -> Tensor:
+        return torch.from_numpy(np.asarray(done.segment.latents, dtype=np.float32))[None].to(self.device)
+
+    def _seen(self, done: History, line: str) -> list[View]:
+        """Views of the chunks up to the one that ends `done`, which goes on under `line`; the oldest first."""
+        views = [self._view(done, line)]
+        while done.parent is not None and len(views) <= VIEWS:
+            done, line = done.parent.boundary, done.plan
+            views.append(self._view(done, line))
+        return views[::-1]
+
+    def _view(self, done: History, line: str) -> View:
+        known = self._views.setdefault(done, {})
+        if line not in known:
+            known[line] = self.model.view(self._latents(done), self._summary(line), self._summary(done.plan))
+            while len(self._views) > 8 * VIEWS:
+                self._views.pop(next(iter(self._views)), None)
+        return known[line]
+
+    def _pasts(self, done: History) -> Tensor:
+        """Summaries [1, PASTS, plan_width] of the plans up to the chunk that ends `done`; "" stands before the first."""
+        lines, node = [], done
+        while node is not None and len(lines) < PASTS:
+            lines.append(node.plan)
+            node = None if node.parent is None else node.parent.boundary
+        lines += [""] * (PASTS - len(lines))
+        return torch.stack([self._summary(line) for line in lines], 1)
 
 
 def _pixels(frames: Tensor) -> np.ndarray:

@@ -20,6 +20,7 @@ TILT = 20.0  # pixels: the unit in which the net gives the tilt
 VALID = 2.0  # logit of trust that geometry alone gives
 COVERED = -1.5  # logit from which on a pixel belongs to the weapon, whose bright edge must not move with the world
 STILL = 0.25  # pixels below which a motion is none
+PASTS = 4  # chunks whose plan is remembered: so long a change of weapon goes on
 DETAIL_BACK = 0.12  # share of the fine detail returned to a pixel that moved: measured, see docs/experiments.md
 
 
@@ -55,10 +56,12 @@ class PlanReader(nn.Module):
 @dataclass(frozen=True)
 class Motion:
     """Predicted motion of one chunk. `source` [B, F, H, W, 2]: where in the last frame each pixel comes from, x in
-    [-1, 1] and y in [-1, 1]; `trust` [B, F, 1, H, W]: logit that it can be trusted."""
+    [-1, 1] and y in [-1, 1]; `trust` [B, F, 1, H, W]: logit that it can be trusted; `valid` bool [B, F, H, W]: whether the
+    last frame shows it at all."""
 
     source: Tensor
     trust: Tensor
+    valid: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,11 @@ class MotionNet(nn.Module):
         self.camera = nn.Sequential(nn.Linear(3 * plan + 1 + 4 * 4, 2 * plan), nn.SiLU(), nn.Linear(2 * plan, plan), nn.SiLU(),
                                     nn.Linear(plan, frames * (POSE - 1)))
         self.judge = UNetStem((3 + 1 + 1) * frames + 3, frames, 4, config.judge_widths, config.judge_widths[-1], plan)
+        self.begun = nn.Linear(PASTS * plan, plan, bias=False)
         for last in (self.leave, self.camera[-1], self.done):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.begun.weight)
 
     def see(self, chunk: Tensor, plan: Tensor, past: Tensor) -> Scene:
         """chunk [B, F, 3, H, W] in [-1, 1]: the frames of the chunk that is over; plan, past [B, plan]: summaries of the plan
@@ -146,18 +151,19 @@ class MotionNet(nn.Module):
             found = align(last, others, depth.repeat(2, 1, 1, 1), held.repeat(2, 1, 1, 1), tilt.repeat(2), guess)
         return reverse(found).unflatten(0, (2, batch)).transpose(0, 1)
 
-    def move(self, last: Tensor, scene: Scene, plan: Tensor) -> tuple[Motion, Tensor]:
+    def move(self, last: Tensor, scene: Scene, plan: Tensor, pasts: Tensor) -> tuple[Motion, Tensor]:
         """The motion of the chunk to come, and the last frame moved by it [B, F, 3, H, W]; gradients reach only the
-        judge of trust."""
+        judge of trust. pasts [B, PASTS, plan]: summaries of the plans before, the latest first."""
         found, valid = sources(scene.inverse_depth, (scene.covered > COVERED).float(), scene.pose)
         rows, columns = last.shape[-2:]
         source = found / found.new_tensor([(columns - 1) / 2, (rows - 1) / 2])
         warped = warp(last, source)
         shift = (found - grid(rows, columns, found)).norm(dim=-1) / columns
         seen = torch.cat((warped.flatten(1, 2), valid.float(), shift, last.float()), 1).to(self.leave.weight.dtype)
-        skips = self.judge.down(seen, plan)[1]
-        trust = self.judge.up(None, skips, plan).float() + VALID * (2 * valid.float() - 1)
-        return Motion(source, trust[:, :, None]), warped
+        acts = plan + self.begun(pasts.flatten(1))
+        skips = self.judge.down(seen, acts)[1]
+        trust = self.judge.up(None, skips, acts).float() + VALID * (2 * valid.float() - 1)
+        return Motion(source, trust[:, :, None], valid), warped
 
 
 def warp(last: Tensor, source: Tensor) -> Tensor:

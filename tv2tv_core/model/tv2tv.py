@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from tv2tv_core.model import flow
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.mot import Context, MoT, SegmentCache
-from tv2tv_core.model.motion import Motion, MotionNet, PlanReader
+from tv2tv_core.model.motion import PASTS, Motion, MotionNet, PlanReader
 from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
 from tv2tv_core.model.towers import AdaptedLinear
+from tv2tv_core.model.views import View, recall
 
 # Trust is pushed towards all or nothing: even a small share of a blurred drawing in what is copied adds up from chunk to chunk.
 DECISIVE = 2.0
@@ -24,13 +25,15 @@ CONDITION = 256  # width of what modulates the stem: flow time and plan summary
 class Guide:
     """Motion-compensated history of a chunk: warped [B, 3F, H, W] in [-1, 1], trust [B, F, H, W] in [0, 1].
 
-    `past` [B, plan_width]: summary of the plan that the history was made under; what it began (a change of weapon) goes on.
+    `last` [B, 3F, H, W]: the chunk that is over, where it was: it tells how far a shot or a change of weapon has come.
+    `pasts` [B, PASTS, plan_width]: summaries of the plans before, the latest first; what they began goes on.
     """
 
     warped: Tensor
     trust: Tensor
     motion: Motion
-    past: Tensor
+    last: Tensor
+    pasts: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,9 @@ class TV2TV(nn.Module):
             self.reader = PlanReader(config.text.width, motion)
             self.motion = MotionNet(motion, frames, video.latent_shape[1:])
             self.plan_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
-            self.past_condition = nn.Linear(motion.plan_width, CONDITION, bias=False)
+            self.past_condition = nn.Linear(PASTS * motion.plan_width, CONDITION, bias=False)
             nn.init.zeros_(self.past_condition.weight)
-            guide_channels = channels + frames
+            guide_channels = channels + frames + channels
         self.time_condition = nn.Sequential(nn.Linear(TIME_FEATURES, CONDITION), nn.SiLU(),
                                             nn.Linear(CONDITION, CONDITION))
         self.guide_channels = guide_channels
@@ -111,24 +114,31 @@ class TV2TV(nn.Module):
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
         return self.reader(states, valid)
 
-    def guide(self, last_chunk: Tensor, plan: Tensor, past: Tensor) -> Guide:
-        """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan, past
-        [B, plan_width] the summaries of its plan and of the plan that last_chunk was made under."""
-        frames = last_chunk.unflatten(1, (-1, 3))
+    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor) -> View:
+        """What last_chunk [B, 3F, H, W] shows and how the camera goes on from there; plan, past [B, plan_width]: summaries of
+        the plan of the chunk to come and of last_chunk's."""
+        frames, dtype = last_chunk.unflatten(1, (-1, 3)), self.motion.leave.weight.dtype
+        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)))
+
+    def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = ()) -> Guide:
+        """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan [B, plan_width]
+        the summary of its plan; pasts [B, PASTS, plan_width] of the plans of last_chunk and of those before it. `views`:
+        those of a single clip (B = 1) up to last_chunk's, the oldest first; without them last_chunk alone is looked at."""
+        *earlier, last = views or [self.view(last_chunk, plan, pasts[:, 0])]
         dtype = self.motion.leave.weight.dtype
-        plan = plan.to(dtype)
-        scene = self.motion.see(frames.to(dtype), plan, past.to(dtype))
-        motion, warped = self.motion.move(frames[:, -1], scene, plan)
-        return Guide(warped.flatten(1, 2), torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2), motion, past)
+        motion, warped = self.motion.move(last.frame, last.scene, plan.to(dtype), pasts.to(dtype))
+        trust = torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2)
+        warped, trust = recall(warped, trust, motion, last.scene, earlier)
+        return Guide(warped.flatten(1, 2), trust, motion, last_chunk, pasts)
 
     def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:
         """Noisy latents [B, C, H, W] at flow time [B] into tokens for the tower."""
-        parts = [noisy] if guide is None else [noisy, guide.warped, guide.trust]
+        parts = [noisy] if guide is None else [noisy, guide.warped, guide.trust, guide.last]
         condition = self.time_condition(time_features(time))
         if plan is not None:
             condition = condition + self.plan_condition(plan)
         if guide is not None:
-            condition = condition + self.past_condition(guide.past)
+            condition = condition + self.past_condition(guide.pasts.flatten(1))
         dtype = self.stem.enter.weight.dtype
         condition = condition.to(dtype)
         tokens, skips = self.stem.down(torch.cat([p.to(dtype) for p in parts], 1), condition)
@@ -192,6 +202,7 @@ def _stack_guides(guides: list[Guide | None]) -> Guide | None:
     present = [g for g in guides if g is not None]
     if not present:
         return None
-    motion = Motion(torch.cat([g.motion.source for g in present]), torch.cat([g.motion.trust for g in present]))
-    warped, trust, past = (torch.cat([getattr(g, name) for g in present]) for name in ("warped", "trust", "past"))
-    return Guide(warped, trust, motion, past)
+    motion = Motion(*(torch.cat([getattr(g.motion, name) for g in present]) for name in ("source", "trust", "valid")))
+    warped, trust, last, pasts = (
+        torch.cat([getattr(g, name) for g in present]) for name in ("warped", "trust", "last", "pasts"))
+    return Guide(warped, trust, motion, last, pasts)

@@ -21,6 +21,7 @@ from tv2tv_core.model.codec_blocks import flat
 from tv2tv_core.model.codec_vae import VaeCodec
 from tv2tv_core.train.run_state import ema_of, load_partly
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
+from tv2tv_core.train.wear import wear
 
 VALIDATION_CHUNKS = 48
 SHEET_CHUNKS = 4
@@ -31,8 +32,9 @@ ARCHITECTURE = "codec.json"
 class CodecLoss:
     """Weights and ranges of the codec's training; `batch` chunks are cropped to `crop` (H, W), multiples of 16.
 
-    noise: largest standard deviation added to pixel latents, blur: share of latents that are slightly blurred, both so
-    that the decoder copes with latents that a generator drew. kl: weight of the VAE's divergence.
+    noise: largest standard deviation added to pixel latents, blur: share of latents that are slightly blurred, wear: up to how
+    many times they were moved there and back by parts of a pixel, all so that the decoder copes with latents that a generator
+    drew and moved on from chunk to chunk. kl: weight of the VAE's divergence.
     adversarial: weight of the discriminator's opinion, from step adversarial_from on (0 = no discriminator).
     """
 
@@ -41,6 +43,7 @@ class CodecLoss:
     lpips: float = 1.0
     noise: float = 0.05
     blur: float = 0.2
+    wear: int = 0
     kl: float = 1e-5
     adversarial: float = 0.0
     adversarial_from: int = 1000
@@ -115,7 +118,8 @@ class CodecTask:
         frames = self.batch(numpy_rng).to(device)
         extra = frames.new_zeros(())
         if isinstance(self.codec, PixelCodec):
-            made = self.codec.reconstruct(self._disturbed(self.codec.encode(frames), rng))
+            worn = wear(self.codec.encode(frames), int(numpy_rng.integers(self.settings.wear + 1)), rng)
+            made = self.codec.reconstruct(self._disturbed(worn, rng))
         else:
             mean, log_variance = self.codec.posterior(frames)
             noise = torch.randn(mean.shape, generator=rng).to(mean)

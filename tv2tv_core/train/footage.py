@@ -92,6 +92,14 @@ class Footage:
         return torch.from_numpy(np.stack([_relative(own[:, at, None], own[:, -1:])[:, 0, :4] for at in (0, -2)], 1))
 
     @cached_property
+    def known(self) -> np.ndarray:
+        """How many chunks of the same scene there are up to each chunk, itself included."""
+        begins = np.concatenate([episode.cuts for episode in self.episodes]).astype(bool)
+        begins[self.starts] = True
+        index = np.arange(len(begins))
+        return index - np.maximum.accumulate(np.where(begins, index, 0)) + 1
+
+    @cached_property
     def armed(self) -> np.ndarray:
         """Chunks, counted over all episodes, in which the held weapon acts: it is fired or changed, or was just before
         in the same scene."""

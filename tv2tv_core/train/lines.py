@@ -6,13 +6,15 @@ import random
 import zlib
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tv2tv_core.model.motion import ACTION_FEATURES
+from tv2tv_core.model.motion import ACTION_FEATURES, PASTS
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.plan import WEAPONS, paraphrase, parse, to_line
+from tv2tv_core.train.footage import Footage
 
 BATCH = 256
 
@@ -37,6 +39,11 @@ def mirrored(line: str) -> str:
     """A canonical plan line with left and right exchanged."""
     action = parse(line)
     return to_line(replace(action, strafe=-action.strafe, turn=-action.turn))
+
+
+def said(footage: Footage, at: np.ndarray, mirror: Tensor) -> list[str]:
+    """The lines of chunks `at`, with left and right exchanged where `mirror` [B] says so."""
+    return [mirrored(footage.lines[i]) if turned else footage.lines[i] for i, turned in zip(at, mirror.tolist(), strict=True)]
 
 
 class LineTable:
@@ -93,3 +100,20 @@ class LineTable:
             valid = valid & ~hidden[:, None]
         device = next(model.parameters()).device
         return model.read(states.to(device), valid.to(device))
+
+    def pasts(self, model: TV2TV, footage: Footage, at: np.ndarray, mirror: Tensor | None = None,
+              rng: torch.Generator | None = None, forget: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+        """Summaries [B, PASTS, P] of the plans of chunks `at` and of those before them in the same scene, the latest first.
+
+        With `rng` in paraphrases too, and as at the beginning of a clip: in a share forget[0] of the rows some are unknown, or
+        all, in a share forget[1] all of them."""
+        mirror = torch.zeros(len(at), dtype=torch.bool) if mirror is None else mirror
+        known, spoken = torch.from_numpy(footage.known[at]), torch.zeros(PASTS, len(at))
+        if rng is not None:
+            some, all_of_them = (torch.rand(len(at), generator=rng) < share for share in forget)
+            most = torch.randint(0, PASTS, known.shape, generator=rng)
+            known = torch.where(some, known.minimum(most), known).masked_fill(all_of_them, 0)
+            spoken = torch.rand(PASTS, len(at), generator=rng)
+        return torch.stack([
+            self.summaries(model, said(footage, np.maximum(at - k, 0), mirror), spoken[k], known <= k) for k in range(PASTS)
+        ], 1)

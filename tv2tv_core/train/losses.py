@@ -13,7 +13,7 @@ from tv2tv_core.model.tv2tv import Guide
 TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
 STILL = 0.5  # pixels of motion below which a pixel stands
 # What stands and yet changes is the held weapon, mostly: few pixels, which count more, to the judge and to the drawing.
-CHANGED, CHANGED_DRAWN = 10.0, 5.0
+CHANGED, CHANGED_DRAWN = 10.0, 20.0
 FAR_OFF = 6.0  # pixels from which on a misplaced point counts less and less
 POSE_PIXELS = (10.0, 10.0, 10.0, 33.0, 1.0, 1.0)  # what an error of one unit of each part of a pose moves, roughly
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train.footage import Footage
-from tv2tv_core.train.lines import LineTable, mirrored
+from tv2tv_core.train.lines import LineTable, mirrored, said
 from tv2tv_core.train.losses import depth_terms, pose_loss, trust_terms
 from tv2tv_core.train.trainer import ParameterGroup, all_parameters
 from tv2tv_core.train.wear import wear
@@ -29,7 +29,8 @@ class MotionTaskConfig:
     and right exchanged in their plan lines. `history_noise`: largest σ of the noise on the history (with probability
     `flip`), `wear`: up to how many times it was moved there and back by parts of a pixel. `judge_from`: step from which
     trust is learnt (a motion that is not good yet deserves none); `judge_alone`: nothing else is learnt, which is twice as
-    fast. `naming_batch`: lines named per step beside those of the batch. The weights scale the terms of the loss.
+    fast. `forget`: share of samples in which some or all of the plans before are unknown. `naming_batch`: lines named per
+    step beside those of the batch. The weights scale the terms of the loss.
     """
 
     batch: int = 32
@@ -39,6 +40,7 @@ class MotionTaskConfig:
     history_noise: float = 0.2
     wear: int = 3
     plan_dropout: float = 0.1
+    forget: float = 0.2
     paraphrases: int = 5
     judge_from: int = 1000
     judge_alone: bool = False
@@ -66,7 +68,7 @@ class MotionTask:
         self.lines = LineTable(model, [*known, *map(mirrored, known)], config.paraphrases)
         self.starts = self.train.windows(2)
         model.requires_grad_(False)
-        for part in (model.motion.judge,) if config.judge_alone else (model.reader, model.motion):
+        for part in (model.motion.judge, model.motion.begun) if config.judge_alone else (model.reader, model.motion):
             part.requires_grad_(True)
 
     def modules(self) -> nn.Module:
@@ -89,19 +91,16 @@ class MotionTask:
         sigma = torch.rand(size, 1, 1, 1, generator=rng) * config.history_noise
         sigma = sigma * (torch.rand(size, 1, 1, 1, generator=rng) < config.flip)
         disturbed = last + (sigma * torch.randn(last.shape, generator=rng)).to(device)
-        past, plan = (
-            self.lines.summaries(
-                self.model, [mirrored(line) if turned else line for line, turned in zip(lines, mirror.tolist(), strict=True)],
-                torch.rand(size, generator=rng), torch.rand(size, generator=rng) < config.plan_dropout)
-            for lines in ([self.train.lines[i] for i in at], [self.train.lines[i] for i in at + 1])
-        )
-        scene = self.model.motion.see(disturbed.unflatten(1, (-1, 3)), plan, past)
+        pasts = self.lines.pasts(self.model, self.train, at, mirror, rng, (config.forget, config.plan_dropout))
+        plan = self.lines.summaries(self.model, said(self.train, at + 1, mirror), torch.rand(size, generator=rng),
+                                    torch.rand(size, generator=rng) < config.plan_dropout)
+        scene = self.model.motion.see(disturbed.unflatten(1, (-1, 3)), plan, pasts[:, 0])
         terms = depth_terms(scene, pose, motion) | {"pose": pose_loss(scene.pose, pose), "done": pose_loss(scene.done, done)}
         terms["naming"] = self._naming(numpy_rng)
         total = (config.pose_weight * (terms["pose"] + 0.3 * terms["done"]) + config.depth_weight * terms["depth"]
                  + config.covered_weight * terms["covered"] + config.naming_weight * terms["naming"])
         if step >= config.judge_from:
-            found, warped = self.model.motion.move(last[:, -3:], scene, plan)
+            found, warped = self.model.motion.move(last[:, -3:], scene, plan, pasts)
             judged = trust_terms(found, warped.flatten(1, 2), target, motion)
             total = total + config.trust_weight * judged["trust"]
             terms |= judged
@@ -131,10 +130,10 @@ class MotionTask:
         device = next(self.model.parameters()).device
         last, target, motion, pose, done = (
             t.to(device) for t in self._sample(self.held_out, at, torch.zeros(len(at), dtype=torch.bool)))
-        past, plan = (self.lines.summaries(self.model, [self.held_out.lines[i] for i in at + k], torch.zeros(len(at)))
-                      for k in (0, 1))
-        scene = self.model.motion.see(last.unflatten(1, (-1, 3)), plan, past)
-        found, warped = self.model.motion.move(last[:, -3:], scene, plan)
+        pasts = self.lines.pasts(self.model, self.held_out, at)
+        plan = self.lines.summaries(self.model, [self.held_out.lines[i] for i in at + 1], torch.zeros(len(at)))
+        scene = self.model.motion.see(last.unflatten(1, (-1, 3)), plan, pasts[:, 0])
+        found, warped = self.model.motion.move(last[:, -3:], scene, plan, pasts)
         terms = depth_terms(scene, pose, motion) | trust_terms(found, warped.flatten(1, 2), target, motion)
         terms |= {"pose": pose_loss(scene.pose, pose), "done": pose_loss(scene.done, done)}
         parts = (scene.pose - pose)[:, -1].abs().mean(0)

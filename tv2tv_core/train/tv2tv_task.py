@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.lpips import Lpips
 from tv2tv_core.model import flow, rotary
+from tv2tv_core.model.motion import PASTS
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.stem import UNetStem
 from tv2tv_core.model.tv2tv import TV2TV, Guide
@@ -58,11 +59,11 @@ class WindowConfig:
 @dataclass(frozen=True)
 class Window:
     """One batch: latents [B, N + 1, C, H, W], plan summaries [B * N, P] of each predicted chunk and
-    of the one before it (None without motion), and the text around them."""
+    [B * N, PASTS, P] of those before it (None without motion), and the text around them."""
 
     latents: Tensor
     plan: Tensor | None
-    past: Tensor | None
+    pasts: Tensor | None
     stream: TextStream
     prefix: TextPrefix
 
@@ -128,16 +129,17 @@ class WindowTask:
         advance = rotary.chunk_advance(self.model.config.video.grid)
         stream = lay_out([row.ids for row in rows], [row.targets for row in rows], advance, visible)
         stream = TextStream(*(getattr(stream, n).to(device) for n in TextStream.__dataclass_fields__))
-        plan = past = None
+        plan = pasts = None
         if self.model.reader is not None:
             states, valid, _ = self.lines.of(torch.tensor([wording for row in rows for wording in row.wordings]))
             known = visible if self.config.text != "none" else torch.zeros_like(visible)
             valid = valid & known.repeat_interleave(self.chunks)[:, None]
             plan = self.model.read(states.to(device), valid.to(device))
             # As for a clip that starts from a picture, nobody knows what went on before the first chunk.
-            unknown = self.model.reader.unknown.expand(len(first), 1, -1)
-            past = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1).flatten(0, 1)
-        return Window(footage.latents(span).to(device), plan, past, stream, run_prefix(self.model.mot, stream))
+            unknown = self.model.reader.unknown.expand(len(first), PASTS, -1)
+            told = torch.cat((unknown, plan.unflatten(0, (len(first), -1))[:, :-1]), 1)
+            pasts = told.unfold(1, PASTS, 1).movedim(-1, 2).flip(2).flatten(0, 1)
+        return Window(footage.latents(span).to(device), plan, pasts, stream, run_prefix(self.model.mot, stream))
 
     def predict(self, window: Window, history: Tensor, noisy: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Clean estimates [B * N, C, H, W] of noisy latents of that shape at time [B * N], given history
@@ -146,7 +148,7 @@ class WindowTask:
         with torch.no_grad():
             guide: Guide | None = None
             if self.model.motion is not None:
-                guide = self.model.guide(history[:, :-1].flatten(0, 1), window.plan, window.past)
+                guide = self.model.guide(history[:, :-1].flatten(0, 1), window.plan, window.pasts)
         draft = self.model.draft(noisy, time, guide, window.plan)
         clean = self.model.history_tokens(history.flatten(0, 1)).unflatten(0, (batch, -1))
         out = run_window(self.model.mot, window.stream, clean, draft.tokens.unflatten(0, (batch, -1)).to(clean.dtype),
