@@ -1,28 +1,19 @@
 """The prediction suite: baselines that do what they say, fair windows, and intervals that hold the mean."""
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from tests.evaluate.pictures import pan, wide_picture
+from tests.evaluate.recordings import Panning as Recording
 from tv2tv_core.errors import InputError
 from tv2tv_core.evaluate.metrics import psnr
 from tv2tv_core.evaluate.prediction import METRICS, Past, predict_suite, repeat_last_frame, repeat_last_motion
 
 
-@dataclass
-class Panning:
-    """A recording of a camera that pans at one speed, with the contract of an episode."""
-
-    frames: np.ndarray
-    lines: list[str]
-    cuts: np.ndarray
-    meta_prompt: str = "a room"
-
-    def __len__(self) -> int:
-        return len(self.lines)
+class Panning(Recording):
+    """A recording of smaller frames, with a line of its own for every chunk."""
 
     @classmethod
     def make(cls, chunks: int = 7, speed: int = 2, seed: int = 0, cut: int | None = None) -> "Panning":
