@@ -134,6 +134,7 @@ def test_driving_writes_what_is_held(seats, studio: Server, project: str):
     seat: Seat = seats(studio).open(project)
     seat.page.keyboard.press("d")
     seat.job("running")
+    expect(seat.button("Leave drive mode")).to_be_visible()  # from now on it listens: a held key of ours does not repeat
     seat.page.keyboard.down("w")
     seat.page.keyboard.down("ArrowLeft")
     driven = seat.timeline.locator("[title^='run forward, turn left']").and_(seat.timeline.get_by_role("listitem"))
