@@ -64,9 +64,11 @@ def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier:
     pose = scene.pose.float()
     places, tilts = walk(place, pose), pose[..., 5]
     ways = [between(at, view.scene.pose[:, 0, 4].float(), places, tilts) for at, view in zip(stood, earlier, strict=True)]
+    shows = _shows(earlier, ways)
     for _ in range(FILLS):
-        best, share = _best(earlier, ways, opening)
-        if share < WORTH:
+        shares = (shows * F.avg_pool2d(opening[:, -1:].float(), COARSE)).mean((1, 2, 3))
+        best = int(shares.argmax())
+        if shares[best] < WORTH:
             break
         shown, seen = _through(earlier[best], ways[best])
         seen = seen & opening
@@ -76,17 +78,12 @@ def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier:
     return warped, trust
 
 
-def _best(views: Sequence[View], ways: Sequence[Tensor], opening: Tensor) -> tuple[int, float]:
-    """Which view shows most of the last frame's opening [1, F, H, W], and how much of the picture that is."""
+def _shows(views: Sequence[View], ways: Sequence[Tensor]) -> Tensor:
+    """Which parts of the last frame to come each view shows: bool [views, 1, H / COARSE, W / COARSE]."""
     depth, covered = (F.avg_pool2d(torch.cat([getattr(view.scene, name) for view in views]).float(), COARSE)
                       for name in ("inverse_depth", "covered"))
     way = torch.cat([way[:, -1:] for way in ways])
-    way = torch.cat((way[..., :4], way[..., 4:] / COARSE), -1)
-    _, seen = _sources(depth, covered, way)
-    wanted = F.avg_pool2d(opening[:, -1:].float(), COARSE)
-    shares = (seen * wanted).mean((1, 2, 3))
-    best = int(shares.argmax())
-    return best, float(shares[best])
+    return _sources(depth, covered, torch.cat((way[..., :4], way[..., 4:] / COARSE), -1))[1]
 
 
 def _through(view: View, way: Tensor) -> tuple[Tensor, Tensor]:
