@@ -48,7 +48,7 @@ class NativeBackend:
         self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
-        self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by what came next
+        self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by chunk, next line
 
     # The protocol ---------------------------------------------------------------------------------------------------
 
