@@ -106,6 +106,30 @@ def test_a_signal_checkpoints_and_stops_and_the_rest_is_the_same(whole, tmp_path
     assert_same_run(whole, tmp_path)
 
 
+def test_a_run_resumes_exactly_in_any_memory_order(tmp_path):
+    """The optimiser's moments lie in memory as their parameters do; mixed up, each weight would move by another's."""
+
+    class Convolving(TinyTask):
+        name = "convolving"
+
+        def __init__(self):
+            super().__init__(norm=False, dropout=0.0)
+            self.net = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+        def loss(self, step, micro, rng, numpy_rng):
+            return (self.net(torch.randn(2, 3, 8, 8, generator=rng)) - 1).square().mean(), {}
+
+        def validate(self, step):
+            return {}
+
+    whole = Trainer(Convolving(), config(steps=6, cooldown=0), tmp_path / "a")
+    whole.run()
+    Trainer(Convolving(), config(steps=3, cooldown=0), tmp_path / "b").run()
+    second = Trainer(Convolving(), config(steps=6, cooldown=0), tmp_path / "b")
+    second.run()
+    assert torch.equal(whole.module.weight, second.module.weight)
+
+
 def test_every_micro_batch_has_its_own_data_and_the_seed_decides(tmp_path):
     runs = []
     for seed, folder in ((3, "a"), (3, "b"), (4, "c")):

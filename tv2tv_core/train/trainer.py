@@ -338,7 +338,9 @@ class Trainer:
             state = {}
             for key in ("step", "exp_avg", "exp_avg_sq"):
                 if (entry := f"optimizer.{key}.{name}") in tensors:
-                    state[key] = tensors[entry].to(parameter.device)
+                    kept = tensors[entry].to(parameter.device)
+                    # In the parameter's memory order: the fused update goes through both as they lie in memory.
+                    state[key] = torch.empty_like(parameter).copy_(kept) if kept.shape == parameter.shape else kept
             if state:
                 self.optimizer.state[parameter] = state
         progress = self.progress
