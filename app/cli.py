@@ -141,7 +141,7 @@ def _record(verbs: argparse._SubParsersAction) -> None:
 
 def _train(verbs: argparse._SubParsersAction) -> None:
     parser = _verb(verbs, "train", "train a stage on recordings, going on from its last checkpoint; or export weights")
-    stages = ("codec", "motion", "stem", "tv2tv", "smooth", "sharpen", "all", "export")
+    stages = ("codec", "decoder", "motion", "stem", "tv2tv", "smooth", "sharpen", "all", "export")
     parser.add_argument("stage", choices=stages, help="what to train, `all` from recording to report, or `export`")
     parser.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/STAGE)")
     words = "recordings (default: runs/arena); smooth and sharpen need pairs, such as runs/pairs"

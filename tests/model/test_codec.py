@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from tv2tv_core.errors import WeightsError
-from tv2tv_core.model.codec import build_codec
+from tv2tv_core.model.codec import PixelCodec, build_codec
+from tv2tv_core.model.reference import Reference
 
 SMALL = [{"kind": "pixel", "width": 8, "deep": 16, "blocks": 1}, {"kind": "vae", "widths": [16, 16, 16], "blocks": 1}]
 
@@ -87,3 +88,54 @@ def test_default_sizes_stay_within_their_budgets(kind, least, most):
 def test_a_config_from_another_version_is_refused_in_words(config):
     with pytest.raises(WeightsError, match="codec"):
         build_codec(config)
+
+
+def reference(share: float, seed: int = 1) -> Reference:
+    return Reference(frames(seed=seed), torch.full((2, 4, 96, 160), share))
+
+
+def referring(seed: int = 0) -> PixelCodec:
+    """A codec with a gate for references, with random weights."""
+    codec = build_codec(SMALL[0] | {"reference": True})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return codec
+
+
+@pytest.mark.parametrize("codec", [build_codec(SMALL[0]), referring()], ids=["without a gate", "with a gate"])
+def test_a_reference_adds_its_detail_where_it_is_copied_and_never_more(codec):
+    latents = codec.encode(frames())
+    known = reference(0.0)
+    known.share[..., :80] = 0.75
+    plain, whole = codec.both(latents, known)
+    assert torch.equal(plain, codec.reconstruct(latents))
+    assert torch.equal(whole[..., 80:], plain[..., 80:])
+    let_through = ((whole - plain) / known.detail)[..., :80]
+    assert let_through.min() > -1e-3 and let_through.max() < 0.751
+    assert let_through.mean() > 0.3
+
+
+def test_a_learned_gate_has_a_choice():
+    codec = referring()
+    latents = codec.encode(frames())
+    plain, whole = codec.both(latents, reference(1.0))
+    assert ((whole - plain) / reference(1.0).detail).std() > 0.01
+    codec.both(latents, reference(1.0))[1].square().mean().backward()
+    assert codec.upsampler.gate.conv.weight.grad.abs().max() > 0
+
+
+def test_a_frame_whose_loss_is_known_is_decoded_as_it_was():
+    """What the latents alone do not give back, given back whole: nothing is lost."""
+    codec, clip = build_codec(SMALL[0]), frames() * 0.9
+    latents = codec.encode(clip)
+    known = Reference(clip - codec.decode(latents), torch.ones(2, 4, 96, 160))
+    torch.testing.assert_close(codec.decode_with(latents, known)[1], clip)
+
+
+def test_a_codec_that_cannot_use_a_reference_leaves_it_out():
+    codec = build_codec(SMALL[1]).eval()
+    latents = codec.encode(frames())
+    plain, whole = codec.decode_with(latents, reference(1.0))
+    assert torch.equal(plain, whole) and torch.equal(plain, codec.decode(latents))

@@ -57,17 +57,30 @@ def test_who_turns_away_and_back_finds_the_same_picture() -> None:
     for away in (step(turn=0.9), step(right=1.5), step(after=12.0), step(forward=-1.0, turn=-0.5)):
         back = between(walk(torch.zeros(1, 4), away)[:, -1], away[:, -1, 5], torch.zeros(1, FRAMES, 4), torch.zeros(1, FRAMES))
         before, last = view(away), view(back, seed=1)
-        warped, trust = recall(*opened(), last.scene, [before])
+        warped, trust, _ = recall(*opened(), last.scene, [before])
         shown = trust == RECALLED
         assert shown[:, -1, 4:-4, 4:-4].all()
         torch.testing.assert_close(warped[:, -1, :, 4:-4, 4:-4], before.frame[:, :, 4:-4, 4:-4], atol=0.02, rtol=0)
+
+
+def test_what_is_found_again_is_found_with_its_detail() -> None:
+    """At twice the size: the detail comes back where the picture does, and nowhere else."""
+    half = torch.zeros(1, 1, ROWS, COLUMNS, dtype=torch.bool)
+    half[..., :40] = True
+    known = torch.rand(1, 3, 2 * ROWS, 2 * COLUMNS, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    before = replace(view(step()), detail=lambda: known)
+    detail = torch.full((1, FRAMES, 3, 2 * ROWS, 2 * COLUMNS), 0.25)
+    _, trust, found = recall(*opened(half), view(step(), seed=1).scene, [before], detail)
+    assert (trust[..., :38] == RECALLED).all() and (found[..., 80:] == 0.25).all()
+    torch.testing.assert_close(found[:, -1, :, 4:-4, 4:76], known[..., 4:-4, 4:76], atol=1e-3, rtol=0)
 
 
 def test_what_the_last_frame_shows_is_left_alone() -> None:
     half = torch.zeros(1, 1, ROWS, COLUMNS, dtype=torch.bool)
     half[..., :40] = True
     last = view(step(), seed=1)
-    warped, trust = recall(*opened(half), last.scene, [view(step())])
+    warped, trust, none = recall(*opened(half), last.scene, [view(step())])
+    assert none is None
     assert (warped[..., 40:] == 0).all() and (trust[..., 40:] == 1).all()
     assert (trust[..., :38] == RECALLED).all() and warped[..., :38].abs().mean() > 0.1
     doubtful, trusted, motion = opened(half)
@@ -88,7 +101,7 @@ def test_the_view_that_shows_most_is_taken_first() -> None:
     """Looking the other way shows nothing; of two that show it, what the first leaves open the second may fill."""
     behind = view(step(turn=math.pi), seed=2)
     there = view(step(), seed=3)
-    warped, trust = recall(*opened(), view(step(), seed=4).scene, [behind, there])
+    warped, trust, _ = recall(*opened(), view(step(), seed=4).scene, [behind, there])
     assert (trust == RECALLED)[..., 2:-2, 2:-2].all()
     torch.testing.assert_close(warped[:, -1, :, 2:-2, 2:-2], there.frame[..., 2:-2, 2:-2], atol=0.02, rtol=0)
 
@@ -96,5 +109,5 @@ def test_the_view_that_shows_most_is_taken_first() -> None:
 def test_what_was_held_in_hand_is_no_part_of_the_room() -> None:
     covered = torch.full((1, 1, ROWS, COLUMNS), FREE)
     covered[..., 30:, 30:50] = 9.0
-    _, trust = recall(*opened(), view(step(), seed=1).scene, [view(step(), covered=covered)])
+    _, trust, _ = recall(*opened(), view(step(), seed=1).scene, [view(step(), covered=covered)])
     assert not (trust == RECALLED)[..., 30:, 30:50].any() and (trust == RECALLED)[..., 2:26, 2:-2].all()

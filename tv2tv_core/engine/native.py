@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -49,6 +49,7 @@ class NativeBackend:
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
         self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by chunk, next line
+        self._plain: weakref.WeakKeyDictionary[ChunkSegment, Tensor] = weakref.WeakKeyDictionary()  # decoded last frames
 
     # The protocol ---------------------------------------------------------------------------------------------------
 
@@ -60,8 +61,7 @@ class NativeBackend:
                   for frame in frames[-self.spec.chunk_frames :]]
         fitted = fitted + [fitted[-1]] * (self.spec.chunk_frames - len(fitted))
         stacked = np.stack(fitted)
-        unit = torch.from_numpy(stacked).permute(0, 3, 1, 2)[None].float().div(127.5).sub(1).to(self.device)
-        latents = self.codec.encode(unit)[0].cpu().numpy().astype(np.float16)
+        latents = self.codec.encode(_unit(stacked)[None].to(self.device))[0].cpu().numpy().astype(np.float16)
         return History(ChunkSegment(-1, stacked, latents), None, prompt)
 
     @torch.inference_mode()
@@ -109,8 +109,11 @@ class NativeBackend:
             yield _pixels(clean.unflatten(1, (-1, 3))[0]) if options.previews else None
         # Half precision is what a project file keeps; the model goes on from exactly what is kept.
         kept = x.clamp(-1, 1).cpu().half()
-        frames = _pixels(self.codec.decode(kept.float().to(self.device))[0])
-        yield ChunkSegment(index, frames, kept[0].numpy(), options.seed)
+        reference = None if guides[0] is None else guides[0].reference
+        plain, frames = self.codec.decode_with(kept.float().to(self.device), reference)
+        chunk = ChunkSegment(index, _pixels(frames[0]), kept[0].numpy(), options.seed)
+        self._plain[chunk] = plain[:, -1].clone()
+        yield chunk
 
     # What the memory asks for ---------------------------------------------------------------------------------------
 
@@ -129,7 +132,7 @@ class NativeBackend:
             mot.extend(context, bof)  # acting has run this very token behind this very context
         else:
             bof = self._run_bof(context)
-        frames = self.model.remember(self._latents(node), context)
+        frames = self.model.remember(self._latents(node.segment), context)
         mot.extend(context, frames)
         states, end = mot.run_text(torch.tensor([[mot.config.text.eof]], device=self.device), context)
         return Remembered(join([bof, frames, end]), states[:, -1])
@@ -174,10 +177,10 @@ class NativeBackend:
         if plan is None or self.model.motion is None:
             return None
         done = history.boundary
-        return self.model.guide(self._latents(done), plan, self._pasts(done), self._seen(done, line))
+        return self.model.guide(self._latents(done.segment), plan, self._pasts(done), self._seen(done, line))
 
-    def _latents(self, done: History) -> Tensor:
-        return torch.from_numpy(np.asarray(done.segment.latents, dtype=np.float32))[None].to(self.device)
+    def _latents(self, chunk: ChunkSegment) -> Tensor:
+        return torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None].to(self.device)
 
     def _seen(self, done: History, line: str) -> list[View]:
         """Views of the chunks up to the one that ends `done`, which goes on under `line`; the oldest first."""
@@ -190,10 +193,18 @@ class NativeBackend:
     def _view(self, done: History, line: str) -> View:
         known = self._views.setdefault(done, {})
         if line not in known:
-            known[line] = self.model.view(self._latents(done), self._summary(line), self._summary(done.plan))
+            known[line] = self.model.view(self._latents(done.segment), self._summary(line), self._summary(done.plan),
+                                          partial(self._lost, done.segment))
             while len(self._views) > 8 * VIEWS:
                 self._views.pop(next(iter(self._views)), None)
         return known[line]
+
+    def _lost(self, chunk: ChunkSegment) -> Tensor:
+        """What the latents alone do not give back of a chunk's last frame as it stands, [1, 3, height, width]."""
+        plain = self._plain.get(chunk)
+        if plain is None:
+            plain = self.codec.decode(self._latents(chunk))[:, -1]
+        return _unit(chunk.frames[-1:]).to(self.device) - plain
 
     def _pasts(self, done: History) -> Tensor:
         """Summaries [1, PASTS, plan_width] of the plans up to the chunk that ends `done`; "" stands before the first."""
@@ -203,6 +214,11 @@ class NativeBackend:
             node = None if node.parent is None else node.parent.boundary
         lines += [""] * (PASTS - len(lines))
         return torch.stack([self._summary(line) for line in lines], 1)
+
+
+def _unit(frames: np.ndarray) -> Tensor:
+    """Frames uint8 [F, H, W, 3] as [F, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def _pixels(frames: Tensor) -> np.ndarray:

@@ -249,18 +249,24 @@ class _Timed:
 
 
 def decode_ms(backend: Backend, repeats: int = 5) -> float | None:
-    """Median milliseconds that the backend's codec takes to decode one chunk; None when it has no codec of its own."""
+    """Median milliseconds that the backend's codec takes to decode one chunk behind another; None when it has no codec of its
+    own."""
     codec = getattr(backend, "codec", None)
     if codec is None:
         return None
     import torch
 
-    latents = torch.zeros(1, *codec.latent_shape, device=next(codec.parameters()).device)
+    from tv2tv_core.model.reference import Reference
+
+    device = next(codec.parameters()).device
+    latents = torch.zeros(1, *codec.latent_shape, device=device)
+    frames = torch.zeros_like(codec.decode(latents))
+    reference = Reference(frames, frames[:, :, 0])
     times = []
     with torch.inference_mode():
         for _ in range(repeats + 1):
             began = time.perf_counter()
-            codec.decode(latents).cpu()
+            codec.decode_with(latents, reference)[1].cpu()
             times.append(time.perf_counter() - began)
     return statistics.median(times[1:]) * 1000
 

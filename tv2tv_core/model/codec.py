@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tv2tv_core.errors import WeightsError
 from tv2tv_core.model.codec_blocks import PixelShuffleUp, as_layout, flat, stack, unflat
 from tv2tv_core.model.codec_vae import VaeCodec
+from tv2tv_core.model.reference import Reference
+
+SEEN = 4 * (12 + 4)  # channels: detail and share of four frames, each pixel of the latents holding four of theirs
+OPEN_GATE = 2.0  # logit with which training begins
 
 
 class Codec(Protocol):
@@ -23,15 +28,21 @@ class Codec(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, *latent_shape] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""
 
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, and the frames [B, 4, 3, 96, 160] with what a reference adds; a codec that cannot use one
+        gives the same twice."""
+
 
 class Upsampler(nn.Module):
     """[B, 12, h, w] → [B, 12, 2h, 2w] for even h, w: a bicubic doubling plus a learned residual.
 
     A shallow path at full latent size keeps positions exact, a deep one at half of it has the width to know the
-    textures. The four frames go through jointly, so that one frame's detail can serve its neighbours.
+    textures. The four frames go through jointly, so that one frame's detail can serve its neighbours. What a reference knows
+    better is added: all of it, or with `reference` as much as a learned gate lets through, never more, so that detail handed
+    on from chunk to chunk can fade but not grow.
     """
 
-    def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3) -> None:
+    def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3, reference: bool = False) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(12, width, 3, padding=1), nn.SiLU())
         self.down = nn.Conv2d(width, deep, 4, stride=2, padding=1)
@@ -41,12 +52,23 @@ class Upsampler(nn.Module):
         self.out = PixelShuffleUp(width, 12, kernel=3)
         nn.init.zeros_(self.out.conv.weight)
         nn.init.zeros_(self.out.conv.bias)
+        self.gate = PixelShuffleUp(width + SEEN, 4, kernel=3) if reference else None
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.conv.weight)
+            nn.init.constant_(self.gate.conv.bias, OPEN_GATE)
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Unclamped planes at twice the size."""
+    def forward(self, planes: Tensor, reference: Reference | None = None) -> tuple[Tensor, Tensor]:
+        """Unclamped planes at twice the size, without and with what the reference adds."""
         fine = self.stem(planes)
         fine = self.merge(fine + self.up(self.body(self.down(fine))))
-        return F.interpolate(planes, scale_factor=2, mode="bicubic", align_corners=False) + self.out(fine)
+        plain = F.interpolate(planes, scale_factor=2, mode="bicubic", align_corners=False) + self.out(fine)
+        if reference is None:
+            return plain, plain
+        detail, share = flat(reference.detail).to(planes), reference.share.to(planes)
+        if self.gate is not None:
+            seen = F.pixel_unshuffle(torch.cat((detail * share.repeat_interleave(3, 1), share), 1), 2)
+            share = share * torch.sigmoid(self.gate(torch.cat((fine, seen), 1)))
+        return plain, plain + share.repeat_interleave(3, 1) * detail
 
 
 class PixelCodec(nn.Module):
@@ -54,9 +76,9 @@ class PixelCodec(nn.Module):
 
     latent_shape = (12, 48, 80)
 
-    def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3) -> None:
+    def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3, reference: bool = False) -> None:
         super().__init__()
-        self.upsampler = Upsampler(width, deep, blocks)
+        self.upsampler = Upsampler(width, deep, blocks, reference)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames [B, 4, 3, 96, 160] in [-1, 1] → latents [B, 12, 48, 80], frame-major; any even size works alike."""
@@ -64,11 +86,21 @@ class PixelCodec(nn.Module):
 
     def reconstruct(self, latents: Tensor) -> Tensor:
         """Unclamped frames; what training sees."""
-        return unflat(self.upsampler(as_layout(latents, self)))
+        return self.both(latents, None)[0]
+
+    def both(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """`decode_with`, unclamped."""
+        plain, whole = self.upsampler(as_layout(latents, self), reference)
+        return unflat(plain), unflat(whole)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, 12, 48, 80] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""
         return self.reconstruct(latents).float().clamp(-1, 1)
+
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, and the frames [B, 4, 3, 96, 160] with what the reference adds, float32 in [-1, 1]."""
+        plain, whole = self.both(latents, reference)
+        return plain.float().clamp(-1, 1), whole.float().clamp(-1, 1)
 
 
 KINDS = {"pixel": PixelCodec, "vae": VaeCodec}
@@ -77,8 +109,8 @@ KINDS = {"pixel": PixelCodec, "vae": VaeCodec}
 def build_codec(config: dict[str, Any]) -> PixelCodec | VaeCodec:
     """A codec with fresh weights from {"kind": "pixel" | "vae", **sizes}.
 
-    Sizes of pixel: width, deep, blocks; of vae: widths (3), blocks, channels. Raises WeightsError for an unknown kind
-    or size, because such a config comes with weights.
+    Of pixel: width, deep, blocks, and whether a gate for a `reference` is learned; of vae: widths (3), blocks, channels.
+    Raises WeightsError for an unknown kind or size, because such a config comes with weights.
     """
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key != "kind"}
     kind = config.get("kind", "pixel")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tv2tv_core.model.codec_blocks import PixelShuffleUp, as_layout, flat, stack, unflat
+from tv2tv_core.model.reference import Reference
 
 
 class VaeCodec(nn.Module):
@@ -54,6 +55,11 @@ class VaeCodec(nn.Module):
     def reconstruct(self, sampled: Tensor) -> Tensor:
         """Unscaled latents → unclamped frames [B, 4, 3, 96, 160]; what training sees."""
         return unflat(self.decoder(as_layout(sampled, self)))
+
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, twice: no reference is used."""
+        frames = self.decode(latents)
+        return frames, frames
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, channels, 6, 10] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from tv2tv_core.model import flow
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.mot import Context, MoT, SegmentCache
 from tv2tv_core.model.motion import PASTS, Motion, MotionNet, PlanReader
+from tv2tv_core.model.reference import Reference, displaced, enlarged
 from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
 from tv2tv_core.model.towers import AdaptedLinear
 from tv2tv_core.model.views import View, recall
@@ -27,6 +28,7 @@ class Guide:
 
     `last` [B, 3F, H, W]: the chunk that is over, where it was: it tells how far a shot or a change of weapon has come.
     `pasts` [B, PASTS, plan_width]: summaries of the plans before, the latest first; what they began goes on.
+    `reference`: what decoding lost of what is copied, where the views know it.
     """
 
     warped: Tensor
@@ -34,6 +36,7 @@ class Guide:
     motion: Motion
     last: Tensor
     pasts: Tensor
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,11 @@ class TV2TV(nn.Module):
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
         return self.reader(states, valid)
 
-    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor) -> View:
+    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor, detail: Callable[[], Tensor] | None = None) -> View:
         """What last_chunk [B, 3F, H, W] shows and how the camera goes on from there; plan, past [B, plan_width]: summaries of
-        the plan of the chunk to come and of last_chunk's."""
+        the plan of the chunk to come and of last_chunk's; `detail` gives what decoding lost of its last frame, as in `View`."""
         frames, dtype = last_chunk.unflatten(1, (-1, 3)), self.motion.leave.weight.dtype
-        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)))
+        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)), detail)
 
     def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = ()) -> Guide:
         """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan [B, plan_width]
@@ -128,8 +131,10 @@ class TV2TV(nn.Module):
         dtype = self.motion.leave.weight.dtype
         motion, warped = self.motion.move(last.frame, last.scene, plan.to(dtype), pasts.to(dtype))
         trust = torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2)
-        warped, trust = recall(warped, trust, motion, last.scene, earlier)
-        return Guide(warped.flatten(1, 2), trust, motion, last_chunk, pasts)
+        detail = None if last.detail is None else displaced(last.detail(), motion.source.float())
+        warped, trust, detail = recall(warped, trust, motion, last.scene, earlier, detail)
+        reference = None if detail is None else Reference(detail, enlarged(trust, detail))
+        return Guide(warped.flatten(1, 2), trust, motion, last_chunk, pasts, reference)
 
     def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:
         """Noisy latents [B, C, H, W] at flow time [B] into tokens for the tower."""

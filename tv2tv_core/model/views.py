@@ -3,7 +3,7 @@ back finds the same room."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tv2tv_core.model.geometry import look_up, sources
 from tv2tv_core.model.motion import COVERED, Motion, Scene, warp
+from tv2tv_core.model.reference import displaced
 
 RECALLED = 0.95  # trust in what was seen before: the rest of the mixture hides its seams
 OPEN = 0.5  # trust below which a pixel that the last frame does not show is looked for in earlier ones
@@ -22,10 +23,12 @@ COARSE = 4  # the views are compared at this fraction of the resolution
 
 @dataclass(frozen=True)
 class View:
-    """The last frame of a chunk, [1, 3, H, W] in [-1, 1], and the scene whose pose leads through the chunk after it."""
+    """The last frame of a chunk, [1, 3, H, W] in [-1, 1], the scene whose pose leads through the chunk after it, and, where it
+    is wanted, what gives back what decoding lost of that frame, [1, 3, n·H, n·W]: few views are ever copied from."""
 
     frame: Tensor
     scene: Scene
+    detail: Callable[[], Tensor] | None = None
 
 
 def walk(place: Tensor, pose: Tensor) -> Tensor:
@@ -50,12 +53,13 @@ def between(place: Tensor, tilt: Tensor, places: Tensor, tilts: Tensor) -> Tenso
     ), -1)
 
 
-def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier: Sequence[View]) -> tuple[Tensor, Tensor]:
+def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier: Sequence[View],
+           detail: Callable[[], Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """warped [1, F, 3, H, W] and trust [1, F, H, W] with what earlier views (the oldest first, each a chunk before the next)
-    show of that which the last frame, of `scene`, does not."""
+    show of that which the last frame, of `scene`, does not; and so `detail` [1, F, 3, n·H, n·W] of the same pictures."""
     opening = ~motion.valid & (trust < OPEN)
     if not earlier or opening.float().mean() < WORTH:
-        return warped, trust
+        return warped, trust, detail
     place = warped.new_zeros(1, 4, dtype=torch.float32)
     stood = []
     for view in earlier:
@@ -70,12 +74,16 @@ def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier:
         best = int(shares.argmax())
         if shares[best] < WORTH:
             break
-        shown, seen = _through(earlier[best], ways[best])
+        source, seen = _through(earlier[best], ways[best])
         seen = seen & opening
-        warped = torch.where(seen[:, :, None], shown.to(warped.dtype), warped)
+        warped = torch.where(seen[:, :, None], warp(earlier[best].frame, source).to(warped.dtype), warped)
         trust = torch.where(seen, trust.new_tensor(RECALLED), trust)
+        if detail is not None:
+            fine = detail.shape[-1] // warped.shape[-1]
+            where = seen.repeat_interleave(fine, 2).repeat_interleave(fine, 3)[:, :, None]
+            detail = torch.where(where, displaced(earlier[best].detail(), source), detail)
         opening = opening & ~seen
-    return warped, trust
+    return warped, trust, detail
 
 
 def _shows(views: Sequence[View], ways: Sequence[Tensor]) -> Tensor:
@@ -87,10 +95,10 @@ def _shows(views: Sequence[View], ways: Sequence[Tensor]) -> Tensor:
 
 
 def _through(view: View, way: Tensor) -> tuple[Tensor, Tensor]:
-    """A view [1, F, 3, H, W] from other places, and where it shows something, bool [1, F, H, W]."""
+    """Where a view's frame shows what is seen from other places, as `Motion.source`, and where it does, bool [1, F, H, W]."""
     found, seen = _sources(view.scene.inverse_depth.float(), view.scene.covered.float(), way)
     rows, columns = view.frame.shape[-2:]
-    return warp(view.frame, found / found.new_tensor([(columns - 1) / 2, (rows - 1) / 2])), seen
+    return found / found.new_tensor([(columns - 1) / 2, (rows - 1) / 2]), seen
 
 
 def _sources(inverse_depth: Tensor, covered: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:

@@ -126,10 +126,14 @@ class CodecTask:
             made = self.codec.reconstruct(mean + noise * (0.5 * log_variance).exp())
             self.codec.track_spread(mean)
             extra = self.settings.kl * self.codec.divergence(mean.float(), log_variance.float())
-        made = made.float()
+        total, parts = self.compare(step, made.float(), frames, numpy_rng)
+        return total + extra, parts
+
+    def compare(self, step: int, made: Tensor, frames: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The loss of decoded frames [B, 4, 3, h, w] against true ones, with its parts."""
         l1 = (made - frames).abs().mean()
-        perceived = self._perceived(made, frames, numpy_rng)
-        total = l1 + self.settings.lpips * perceived + extra
+        perceived = self._perceived(made, frames, rng)
+        total = l1 + self.settings.lpips * perceived
         parts = {"l1": float(l1.detach()), "lpips": float(perceived.detach())}
         if "judge" in self.root and step >= self.settings.adversarial_from:
             fooled, mistaken = self._judged(flat(made), flat(frames))
@@ -235,17 +239,23 @@ def build(config: dict[str, Any], data_root: Path, run_dir: Path) -> CodecTask:
 
     Raises InputError for unknown loss settings and when there are no recordings.
     """
+    settings = loss_settings(config)
+    splits = {split: load_split(data_root, split) for split in ("train", "heldout", "heldout_map")}
+    _pin(splits, run_dir / "episodes.json")
+    architecture = dict(config.get("codec") or {"kind": "pixel"})
+    (run_dir / ARCHITECTURE).write_text(json.dumps(architecture), encoding="utf-8")
+    return CodecTask(architecture, settings, splits)
+
+
+def loss_settings(config: dict[str, Any]) -> CodecLoss:
+    """The `loss` part of a config. Raises InputError for unknown settings."""
     known = {field.name for field in fields(CodecLoss)}
     given = dict(config.get("loss") or {})
     if unknown := sorted(set(given) - known):
         raise InputError(f"Unknown codec loss settings {', '.join(unknown)}: use {', '.join(sorted(known))}.")
     if "crop" in given:
         given["crop"] = tuple(given["crop"])
-    splits = {split: load_split(data_root, split) for split in ("train", "heldout", "heldout_map")}
-    _pin(splits, run_dir / "episodes.json")
-    architecture = dict(config.get("codec") or {"kind": "pixel"})
-    (run_dir / ARCHITECTURE).write_text(json.dumps(architecture), encoding="utf-8")
-    return CodecTask(architecture, CodecLoss(**given), splits)
+    return CodecLoss(**given)
 
 
 def _pin(splits: dict[str, list[Episode]], path: Path) -> None:

@@ -18,6 +18,7 @@ from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.train import codec_task, run_state
+from tv2tv_core.train.decoder_task import DecoderTask
 from tv2tv_core.train.delivery_task import (
     SharpenConfig,
     SharpenTask,
@@ -31,12 +32,13 @@ from tv2tv_core.train.stem_task import StemConfig, StemTask
 from tv2tv_core.train.trainer import Outcome, TrainConfig, Trainer
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
 
-STAGES = ("codec", "motion", "stem", "tv2tv", "smooth", "sharpen")
+STAGES = ("codec", "decoder", "motion", "stem", "tv2tv", "smooth", "sharpen")
 ARCHITECTURE = "model.json"
 FROZEN = "frozen.safetensors"  # in a run: what it neither trains nor finds in the pretrained tower
 # What each stage starts from; every value can be overridden on the command line.
 TRAINER_DEFAULTS: dict[str, dict[str, Any]] = {
     "codec": {"lr": 1e-3, "bf16": True, "cooldown": 0.3},
+    "decoder": {"lr": 7e-4, "bf16": True, "cooldown": 0.35, "ema": 0.995},
     "motion": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.995, "clip": 5.0, "validate_every": 500},
     "stem": {"lr": 1e-3, "bf16": True, "cooldown": 0.2, "ema": 0.995, "clip": 5.0, "validate_every": 300},
     "tv2tv": {"lr": 1e-3, "bf16": True, "cooldown": 0.3, "ema": 0.99, "clip": 5.0, "validate_every": 200},
@@ -121,6 +123,8 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
         torch.set_num_threads(trainer_config.threads)
     if stage == "codec":
         task = codec_task.build(given, data, run_dir)
+    elif stage == "decoder":
+        task = DecoderTask(given, data, run_dir)
     elif stage == "smooth":
         task = SmoothTask(_fill(SmoothConfig, given, "smooth"), *pairs_in(data))
     elif stage == "sharpen":

@@ -1,4 +1,4 @@
-"""Everything from nothing to measured weights in one time box: record, codec, motion, stem, towers, export, evaluate."""
+"""Everything from nothing to measured weights in one time box: recording, every stage of training, export, evaluation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tv2tv_core.presets import Preset, load
 from tv2tv_core.train.run import export, train
 from tv2tv_core.train.trainer import Outcome
 
-SHARES = {"record": 0.12, "codec": 0.08, "motion": 0.30, "stem": 0.25, "tv2tv": 0.15}
+SHARES = {"record": 0.12, "codec": 0.06, "decoder": 0.06, "motion": 0.28, "stem": 0.23, "tv2tv": 0.15}
 """Of the time box; the evaluation has the rest. Motion and stem are what a picture depends on most."""
-STARTS = {"codec": (), "motion": (), "stem": ("motion",), "tv2tv": ("motion", "stem")}
+STARTS = {"codec": (), "decoder": ("codec",), "motion": (), "stem": ("motion",), "tv2tv": ("motion", "stem")}
 """Which earlier stages' weights a stage starts from."""
 BOX = "box.json"
 DONE = "done"  # an empty file in the folder of a stage that has had its share
@@ -84,7 +84,7 @@ def train_all(whole: Whole, measure: Callable[[Preset, Path, Path], None] = meas
 def preset_of(whole: Whole) -> Preset:
     """Export the run's weights and the preset that names them; the studio takes it with `--preset` from `presets/`."""
     weights = whole.run / "weights.safetensors"
-    export(whole.run / "tv2tv", weights, whole.run / "stem", whole.run / "codec")
+    export(whole.run / "tv2tv", weights, whole.run / "stem", whole.run / "decoder")
     place = whole.run / "preset.yaml"
     with atomic_file(place) as fresh:
         fresh.write_text("title: My own model\nweights: weights.safetensors\nsettings: {steps: 1}\n", encoding="utf-8")
