@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.model.tiny import tiny_model
+from tests.model.tiny import TEXT, tiny_model
 from tv2tv_core.engine import native
 from tv2tv_core.engine.backend import ActOptions, ThinkOptions, Thought
 from tv2tv_core.engine.control import Control
@@ -289,6 +289,63 @@ def test_think_ends_and_is_repeatable() -> None:
     assert think(1, 0.0) == think(2, 0.0)
 
 
+def brief(monkeypatch: pytest.MonkeyPatch) -> NativeBackend:
+    """A backend that writes short lines, in letters of which every id has its own."""
+    monkeypatch.setattr(native, "LINE_TOKENS", 6)
+    b = backend()
+    b.tokenizer.letters += "ABCDEFGHIJKLMNOPQRS"
+    return b
+
+
+@torch.inference_mode()
+def spelled(b: NativeBackend, history: History, options: ThinkOptions) -> str:
+    """A line sampled token by token, one pass each."""
+    (context, last), mot, ids = b._memory.context(history, lambda: None), b.model.mot, []
+    generator, hidden = torch.Generator().manual_seed(options.seed), last.ahead
+    while len(ids) < native.LINE_TOKENS and (token := b._sample(mot.logits(hidden)[0], options, generator)) != TEXT.bof:
+        ids.append(token)
+        states, cache = mot.run_text(torch.tensor([[token]]), context)
+        mot.extend(context, cache)
+        hidden = states[:, -1]
+    return " ".join(b.tokenizer.decode(ids).split())
+
+
+def test_a_guess_saves_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampled behind a right guess, a wrong one or none, a line is the same, and so is the chunk under it."""
+
+    def thoughts(guess: dict[str, str]) -> list:
+        monkeypatch.setattr(native, "whole_line", lambda begun: guess.get(begun[:1], begun))
+        b, found = brief(monkeypatch), []
+        history = start(b)
+        for seed in range(8):
+            *pieces, thought = b.think(history, ThinkOptions(1.0, 1.0, seed), lambda: None)
+            grown = history.then(TextSegment(thought.line, "model"))
+            found.append((pieces, thought.line, act(b, grown)[-1].frames.tobytes()))
+        return found
+
+    alone = thoughts({})
+    lines = {line for _, line, _ in alone}
+    b = brief(monkeypatch)
+    assert [line for _, line, _ in alone] == [spelled(b, start(b), ThinkOptions(1.0, 1.0, seed)) for seed in range(8)]
+    assert len(lines) > 3
+    assert thoughts({line[0]: line for line in lines}) == alone
+    assert thoughts({line[0]: line[:2] + "xyz" for line in lines}) == alone
+    assert thoughts({line[0]: line + "xyz" for line in lines}) == alone
+
+
+def test_a_line_that_was_guessed_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thinking runs it in one pass with BOF, and nothing of it is run again when it stands."""
+    b = brief(monkeypatch)
+    history, options = start(b), ThinkOptions(1.0, 1.0, 0)
+    line = list(b.think(history, options, lambda: None))[-1].line
+    blocks, run = [], b.model.mot.run_text
+    monkeypatch.setattr(native, "whole_line", lambda begun: line)
+    monkeypatch.setattr(b.model.mot, "run_text", lambda ids, *rest: blocks.append(ids.tolist()[0]) or run(ids, *rest))
+    assert list(b.think(history, options, lambda: None))[-1] == Thought(line)
+    b._memory.context(history.then(TextSegment(line, "model")), lambda: None)
+    assert blocks == [[*b.tokenizer.encode(line), b.model.config.text.bof]]
+
+
 def test_cancel_stops_within_a_step() -> None:
     b = backend()
     made = []
@@ -324,7 +381,7 @@ def test_an_intent_is_context_for_thinking_alone() -> None:
     ids = b.tokenizer.encode(as_read("go back, then shoot"))
     base = b._memory.context(bare, lambda: None)[0]
     want = b.model.mot.run_text(torch.tensor([ids]), base)[0][:, -1]
-    assert torch.equal(b._memory.context(wish, lambda: None)[1], want)
+    torch.testing.assert_close(b._memory.context(wish, lambda: None)[1].ahead, want)
 
 
 def test_memory_of_intents_saves_time_alone() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from tests.model.tiny import TEXT, TINY, tiny_model
 from tv2tv_core.model.config import LLAMA_3_2_3B, ModelConfig, RopeScaling, TextConfig, VideoConfig, paper_config
-from tv2tv_core.model.mot import Context, MoT, join
+from tv2tv_core.model.mot import Context, MoT, cut, join
 from tv2tv_core.model.smollm2 import LAYER_NAMES
 from tv2tv_core.model.tv2tv import TV2TV
 from tv2tv_core.model.window import lay_out, run_window
@@ -97,6 +97,18 @@ def test_joined_caches_are_the_parts() -> None:
     apart = mot.run_text(probe, mot.context([a, b]))[0]
     together = mot.run_text(probe, mot.context([join([a, b])]))[0]
     torch.testing.assert_close(apart, together)
+
+
+@torch.inference_mode()
+def test_a_cut_block_stands_as_the_whole() -> None:
+    mot = tiny_model().mot
+    before = mot.run_text(torch.tensor([[5, 6]]), Context())[1]
+    block = mot.run_text(torch.tensor([[7, 8, 9, 60]]), mot.context([before]))[1]
+    text, bof = cut(block, 3)
+    whole, parts = mot.context([before, block]), mot.context([before, text])
+    mot.extend(parts, bof)
+    assert (text.advance, bof.advance, parts.position) == (3, 1, whole.position)
+    assert torch.equal(parts.text.key, whole.text.key) and torch.equal(parts.text.value, whole.text.value)
 
 
 def window_inputs(seed: int = 0) -> tuple[TV2TV, list[list[int]], torch.Tensor, torch.Tensor]:

@@ -22,22 +22,25 @@ REMEMBERED = 400  # segments whose entries are kept, about half a megabyte each
 
 @dataclass(frozen=True)
 class Remembered:
-    """A segment's cache and, behind a chunk or an intent, the text tower's last state: what the next token is sampled from."""
+    """What a segment leaves: its cache, the text tower's last state [1, width], from which the next token is sampled, and the
+    cache of BOF, if that is what comes next. BOF is always run in one block with the text before it: a pass of the text
+    tower takes as long for one token as for ten."""
 
     cache: SegmentCache
-    ahead: Tensor | None
+    ahead: Tensor
+    bof: SegmentCache
 
 
 class SegmentMemory:
     """Entries for the segments of any number of stories; safe to use from several threads.
 
-    `encode(node, context)` makes the entry of one segment that stands at the end of a context, which it may extend;
-    `prompt(text)` is the cache of a story's prompt. `reach` is how many chunks are in view. Entries go when their
-    story goes: the memory never keeps a history alive.
+    `encode(node, context, before)` makes the entry of one segment that stands at the end of a context, which it may extend,
+    behind the entry `before`; `prompt(text)` is the entry of a story's prompt. `reach` is how many chunks are in view.
+    Entries go when their story goes: the memory never keeps a history alive.
     """
 
-    def __init__(self, mot: MoT, encode: Callable[[History, Context], Remembered], prompt: Callable[[str], SegmentCache],
-                 reach: int) -> None:
+    def __init__(self, mot: MoT, encode: Callable[[History, Context, Remembered], Remembered],
+                 prompt: Callable[[str], Remembered], reach: int) -> None:
         self._mot, self._encode, self._prompt, self._reach = mot, encode, prompt, reach
         self._entries: weakref.WeakKeyDictionary[History, dict[int, Remembered]] = weakref.WeakKeyDictionary()
         self._lock = threading.RLock()
@@ -45,8 +48,8 @@ class SegmentMemory:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def context(self, history: History, check: Callable[[], None]) -> tuple[Context, Tensor | None]:
-        """Everything in view at the end of `history`, and the state to sample from unless it ends with a plan line.
+    def context(self, history: History, check: Callable[[], None]) -> tuple[Context, Remembered]:
+        """Everything in view at the end of `history`, and the entry of its last segment.
 
         Segments that are not remembered are run; `check` is called before each and may raise.
         """
@@ -60,22 +63,23 @@ class SegmentMemory:
             for i in range(first, len(nodes)):
                 check()
                 self._ensure(nodes, i, base, era, history.prompt)
-            entry = self._entries[history][era] if base < len(nodes) else None
-            return self._assemble(nodes, base, era, history.prompt), entry.ahead if entry else None
+            return self._assemble(nodes, base, era, history.prompt), self._entries[history][era]
 
     def _ensure(self, nodes: list[History], i: int, base: int, era: int, prompt: str) -> None:
         node = nodes[i]
         if era not in self._entries.get(node, ()):
-            entry = self._encode(node, self._assemble(nodes[:i], base, era, prompt))
+            before = self._entries[nodes[i - 1]][era] if i > base else self._prompt(prompt)
+            entry = self._encode(node, self._assemble(nodes[:i], base, era, prompt), before)
             self._entries.setdefault(node, {})[era] = entry
         while len(self._entries) > max(REMEMBERED, 4 * self._reach):
             self._entries.pop(next(iter(self._entries)), None)
 
     def _assemble(self, nodes: list[History], base: int, era: int, prompt: str) -> Context:
-        caches = [self._prompt(prompt)]
+        opening = self._prompt(prompt)
+        caches = [opening.cache]
         for node in self._view(nodes, base):
             if era not in self._entries.get(node, ()):  # the plan in force, from before this era: it stands behind the prompt
-                entry = self._encode(node, self._mot.context(caches[:1]))
+                entry = self._encode(node, self._mot.context(caches[:1]), opening)
                 self._entries.setdefault(node, {})[era] = entry
             self._entries[node] = self._entries.pop(node)  # youngest last
             caches.append(self._entries[node][era].cache)

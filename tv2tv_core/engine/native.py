@@ -13,18 +13,20 @@ from torch import Tensor
 
 from tv2tv_core.engine.backend import ActOptions, BackendSpec, ThinkOptions, Thought
 from tv2tv_core.engine.describe import FPS, PIXELS
-from tv2tv_core.engine.memory import Remembered, SegmentMemory, era_of
+from tv2tv_core.engine.memory import Remembered, SegmentMemory
 from tv2tv_core.intent import as_read
 from tv2tv_core.model.codec import PixelCodec
-from tv2tv_core.model.mot import Context, SegmentCache, join
+from tv2tv_core.model.mot import Context, cut, join
 from tv2tv_core.model.motion import PASTS
 from tv2tv_core.model.smollm2 import Tokenizer
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.model.views import View
 from tv2tv_core.plan import MAX_LENGTH, plainly
+from tv2tv_core.plan_guess import whole_line
 from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
 
 VIEWS = 32  # chunks before the last, 7.3 s, that are looked through for what comes into view again
+NUCLEUS = 512  # tokens among which nucleus sampling looks first
 LINE_TOKENS = 48  # a plan line is 4 to 25 tokens; the rest is room for a person's words
 
 
@@ -45,7 +47,7 @@ class NativeBackend:
             name=name, chunk_frames=model.config.video.chunk_frames, fps=FPS, width=PIXELS * columns, height=PIXELS * rows,
             context=model.config.context - 1, model_hash=model_hash, takes_intents=True,
         )
-        self._begun: tuple[Callable[[], History | None], int, SegmentCache | None] = (lambda: None, 0, None)
+        self._written: tuple[Remembered | None, list[int], Remembered | None] = (None, [], None)
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
         self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by chunk, next line
@@ -66,15 +68,21 @@ class NativeBackend:
 
     @torch.inference_mode()
     def think(self, history: History, options: ThinkOptions, check: Callable[[], None]) -> Iterator[str | Thought]:
-        """Sample the next line token by token; BOF right away means that the plan in force goes on."""
-        context, hidden = self._memory.context(history, check)
+        """Sample the next line token by token; BOF right away means that the plan in force goes on.
+
+        A line that has begun is run as a whole, as it will most likely end, and again when another token is sampled than was
+        guessed (speculative decoding, 2211.17192): every token is still sampled from what the model says behind those before.
+        """
+        context, last = self._memory.context(history, check)
+        scores = self.model.mot.logits(last.ahead)
         generator = torch.Generator().manual_seed(options.seed)
         bof = self.model.config.text.bof
         ids: list[int] = []
+        guess: list[int] = []
         shown = ""
         while len(ids) < LINE_TOKENS:
             check()
-            token = self._sample(hidden, options, generator)
+            token = self._sample(scores[len(ids)], options, generator)
             if token == bof:
                 break
             ids.append(token)
@@ -85,9 +93,11 @@ class NativeBackend:
                 if len(text) > len(shown):
                     yield text[len(shown) :]
                 shown = text
-            states, cache = self.model.mot.run_text(torch.tensor([[token]], device=self.device), context)
-            self.model.mot.extend(context, cache)
-            hidden = states[:, -1]
+            if guess[: len(ids)] != ids:
+                guess = self._guess(ids, text)
+                entry, states = self._run_text(guess, context)
+                scores = self.model.mot.logits(torch.cat((last.ahead, states)))
+                self._written = (last, guess, entry)
         line = " ".join(shown.split())
         yield Thought(None if line in ("", history.plan) else line)
 
@@ -96,8 +106,8 @@ class NativeBackend:
             ) -> Iterator[np.ndarray | ChunkSegment | None]:
         """Denoise the next chunk under the plan line in force, which the history holds."""
         check()
-        context, _ = self._memory.context(history, check)
-        self._begun = (weakref.ref(history), era_of(history), self._run_bof(context))
+        context, last = self._memory.context(history, check)
+        self.model.mot.extend(context, last.bof)
         plans = self._plans(history.plan, options.guidance)
         guides = [self._guide(history, line, plan) for line, plan in zip((history.plan, ""), plans, strict=False)]
         generator = torch.Generator().manual_seed(options.seed)
@@ -117,50 +127,54 @@ class NativeBackend:
 
     # What the memory asks for ---------------------------------------------------------------------------------------
 
-    def _encode(self, node: History, context: Context) -> Remembered:
+    def _encode(self, node: History, context: Context, before: Remembered) -> Remembered:
         """Run one segment at the end of a context, always in the same way, whoever made it."""
         segment, mot = node.segment, self.model.mot
         if isinstance(segment, TextSegment):
-            ids = torch.tensor([self.tokenizer.encode(plainly(segment.text))], device=self.device)
-            return Remembered(mot.run_text(ids, context)[1], None)
+            ids = self.tokenizer.encode(plainly(segment.text))
+            behind, written, entry = self._written
+            # Thinking may have run this very block behind this very entry.
+            return entry if behind is before and written == ids else self._run_text(ids, context)[0]
         if isinstance(segment, IntentSegment):
-            ids = torch.tensor([self.tokenizer.encode(as_read(segment.text))], device=self.device)
-            states, cache = mot.run_text(ids, context)
-            return Remembered(cache, states[:, -1])
-        begun, era, bof = self._begun
-        if begun() is node.parent is not None and era == era_of(node):
-            mot.extend(context, bof)  # acting has run this very token behind this very context
-        else:
-            bof = self._run_bof(context)
+            return self._run_text(self.tokenizer.encode(as_read(segment.text)), context)[0]
+        mot.extend(context, before.bof)
         frames = self.model.remember(self._latents(node.segment), context)
         mot.extend(context, frames)
-        states, end = mot.run_text(torch.tensor([[mot.config.text.eof]], device=self.device), context)
-        return Remembered(join([bof, frames, end]), states[:, -1])
+        end, _ = self._run_text([mot.config.text.eof], context)
+        return Remembered(join([before.bof, frames, end.cache]), end.ahead, end.bof)
 
-    def _run_bof(self, context: Context) -> SegmentCache:
-        """Put BOF at the end of a context."""
-        bof = torch.tensor([[self.model.config.text.bof]], device=self.device)
-        cache = self.model.mot.run_text(bof, context)[1]
-        self.model.mot.extend(context, cache)
-        return cache
+    def _run_prompt(self, prompt: str) -> Remembered:
+        return self._run_text([Tokenizer.bos, *self.tokenizer.encode(prompt + "\n")], Context())[0]
 
-    def _run_prompt(self, prompt: str) -> SegmentCache:
-        ids = [Tokenizer.bos, *self.tokenizer.encode(prompt + "\n")]
-        return self.model.mot.run_text(torch.tensor([ids], device=self.device), Context())[1]
+    def _run_text(self, ids: list[int], context: Context) -> tuple[Remembered, Tensor]:
+        """Run text and, in the same block, the BOF that may follow it; the states [len(ids), width] of the text come along."""
+        block = torch.tensor([[*ids, self.model.config.text.bof]], device=self.device)
+        states, cache = self.model.mot.run_text(block, context)
+        text, bof = cut(cache, len(ids))
+        return Remembered(text, states[:, len(ids) - 1], bof), states[0, :-1]
 
     # Thinking and acting, smaller parts -----------------------------------------------------------------------------
 
-    def _sample(self, hidden: Tensor, options: ThinkOptions, generator: torch.Generator) -> int:
-        """One token by temperature and nucleus sampling; EOF never, and the end of a clip is not the model's to choose."""
-        logits = self.model.mot.logits(hidden)[0].cpu()
+    def _guess(self, ids: list[int], text: str) -> list[int]:
+        """A line that begins with these tokens, whose text is `text`; they alone decide which."""
+        whole = self.tokenizer.encode(whole_line(text))
+        return whole if whole[: len(ids)] == ids else list(ids)
+
+    def _sample(self, logits: Tensor, options: ThinkOptions, generator: torch.Generator) -> int:
+        """One token by temperature and nucleus sampling from logits [vocab + 2]; EOF never, and the end of a clip is not the
+        model's to choose."""
+        logits = logits.cpu().clone()
         logits[self.model.config.text.eof] = float("-inf")
         logits[self.model.config.text.eos] = float("-inf")
         if options.temperature == 0:
             return int(logits.argmax())
         probabilities = (logits / options.temperature).softmax(-1)
-        ordered, index = probabilities.sort(descending=True)
-        keep = ordered.cumsum(0) - ordered < options.top_p
-        return int(index[torch.multinomial(ordered * keep, 1, generator=generator)])
+        ordered, index = probabilities.topk(min(NUCLEUS, len(logits)))
+        if ordered.sum() < options.top_p:  # sorting the whole vocabulary takes long and is seldom needed
+            ordered, index = probabilities.sort(descending=True)
+        weights = torch.zeros_like(probabilities)
+        weights[: len(ordered)] = ordered * (ordered.cumsum(0) - ordered < options.top_p)
+        return int(index[torch.multinomial(weights, 1, generator=generator)])
 
     def _plans(self, line: str, guidance: float) -> list[Tensor | None]:
         """Summary of the plan in force, and of no plan at all where guidance needs it."""

@@ -52,18 +52,18 @@ class Beforehand(Silent):
         while len(ids) < PLAN_TOKENS:
             states, cache = mot.run_text(torch.tensor([tokens], device=self.device), context)
             mot.extend(context, cache)
-            token = self._sample(states[:, -1], options, generator)
+            token = self._sample(mot.logits(states[0, -1]), options, generator)
             if token == self.model.config.text.bof:
                 break
             ids.append(token)
             tokens = [token]
         return self.tokenizer.decode(ids).strip()
 
-    def _encode(self, node: History, context: Context) -> Remembered:
+    def _encode(self, node: History, context: Context, before: Remembered) -> Remembered:
         if not isinstance(node.segment, TextSegment):
-            return super()._encode(node, context)
+            return super()._encode(node, context, before)
         nowhere = torch.zeros(0, 3, dtype=torch.long, device=self.device)
-        return Remembered(SegmentCache(None, None, nowhere, nowhere, 0), None)
+        return replace(before, cache=SegmentCache(None, None, nowhere, nowhere, 0))
 
 
 def reborn(kind: type[NativeBackend], backend: NativeBackend) -> NativeBackend:

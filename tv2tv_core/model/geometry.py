@@ -74,14 +74,14 @@ def sources(inverse_depth: Tensor, covered: Tensor, pose: Tensor) -> tuple[Tenso
     pose = pose.float().flatten(0, 1)[:, None, None]
     still = grid(rows, columns, maps)
 
-    def forward(at: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    def forward(at: Tensor, mode: str) -> tuple[Tensor, Tensor, Tensor]:
         near, cover = look_up(maps, at, mode).unbind(1)
         to, nearness = carry(at, near, pose, (rows, columns))
         held = (cover > 0.5)[..., None]
-        return torch.where(held, at, to), torch.where(held[..., 0], OUTSIDE, nearness)
+        return torch.where(held, at, to), torch.where(held[..., 0], OUTSIDE, nearness), near
 
     points = grid(rows, columns, maps, FINE).expand(batch * frames, -1, -1, -1)
-    winner = _splat(*forward(points, "nearest"), (rows, columns))
+    winner = _splat(*forward(points, "nearest")[:2], (rows, columns))
     for _ in range(FILL):
         around = -F.max_pool2d(-winner[:, None], 3, 1, 1)[:, 0]
         winner = torch.where(winner.isinf(), around, winner)
@@ -90,8 +90,7 @@ def sources(inverse_depth: Tensor, covered: Tensor, pose: Tensor) -> tuple[Tenso
     found = points.flatten(1, 2).gather(1, index.flatten(1)[..., None].expand(-1, -1, 2)).unflatten(1, (rows, columns))
     wanted = still.expand_as(found)
     for _ in range(STEPS):
-        to, nearness = forward(found, "bilinear")
-        before = look_up(maps[:, :1], found)[:, 0]
+        to, nearness, before = forward(found, "bilinear")
         grown = (nearness / before.clamp(min=1e-6)).clamp(0.5, 8)
         grown = torch.where(nearness > OUTSIDE / 2, 1.0, torch.where(before < 1e-6, 1.0, grown))
         found = found + ((wanted - to) / grown[..., None]).clamp(-4, 4)

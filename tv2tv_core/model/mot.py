@@ -136,38 +136,31 @@ class MoT(nn.Module):
         count = ids.shape[1]
         hidden = self.embed_tokens(ids)
         offsets = rotary.text_positions(0, count).to(ids.device)
-        cos, sin = rotary.tables(offsets + context.position, self.frequency)
-        causal = torch.ones(count, count, dtype=torch.bool, device=ids.device).tril()
+        cos, sin = (table.to(hidden.dtype) for table in rotary.tables(offsets + context.position, self.frequency))
+        before = 0 if context.text is None else context.text.key.shape[2]
+        mask = hidden.new_full((1, count, before + count), float("-inf")).triu(before + 1)
         keys, values = [], []
         for i, layer in enumerate(self.text_layers[:layers]):
             query, key, value = layer.project(hidden)
             keys.append(key)
             values.append(value)
-            query, key = rotary.rotate(query, cos, sin), rotary.rotate(key, cos, sin)
-            hidden = layer.complete(hidden, self._text_attention(query, key, value, context, causal, i))
+            query, key = rotary.rotate(torch.cat((query, key), 2), cos, sin).split((query.shape[2], key.shape[2]), 2)
+            hidden = layer.complete(hidden, self._text_attention(query, key, value, context, mask, i))
         empty = torch.zeros(0, 3, dtype=torch.long, device=ids.device)
         return hidden, SegmentCache(KeysValues(torch.stack(keys), torch.stack(values)), None, offsets, empty, count)
 
-    def _text_attention(self, query: Tensor, key: Tensor, value: Tensor, context: Context, causal: Tensor,
+    def _text_attention(self, query: Tensor, key: Tensor, value: Tensor, context: Context, mask: Tensor,
                         layer: int) -> Tensor:
-        before, count, after = 0, causal.shape[0], 0
         if context.text is not None:
-            past = context.text.key[layer]
-            before = past.shape[1]
-            key = torch.cat((past.expand(len(key), -1, -1, -1), key), 1)
+            key = torch.cat((context.text.key[layer].expand(len(key), -1, -1, -1), key), 1)
             value = torch.cat((context.text.value[layer].expand(len(value), -1, -1, -1), value), 1)
         if context.video is not None and self.reads_video(layer):
-            expert = self.expert_number[layer]
-            seen = context.video.key[expert]
-            after = seen.shape[1]
+            seen = context.video.key[self.expert_number[layer]]
             key = torch.cat((key, seen.to(key.dtype)), 1)
-            value = torch.cat((value, context.video.value[expert].to(value.dtype)), 1)
-        if not after and count == 1:
-            return attend(query, key, value)
-        mask = torch.zeros(1, query.shape[2], count, key.shape[1], dtype=query.dtype, device=query.device)
-        mask[..., before : before + count].masked_fill_(~causal, float("-inf"))
-        mask[..., before + count :] = self.video_gate[layer].to(mask.dtype)[:, None, None]
-        return attend(query, key, value, mask)
+            value = torch.cat((value, context.video.value[self.expert_number[layer]].to(value.dtype)), 1)
+            gate = self.video_gate[layer].to(mask.dtype)[:, None, None].expand(-1, mask.shape[1], seen.shape[1])
+            mask = torch.cat((mask.expand(len(gate), -1, -1), gate), -1)
+        return attend(query, key, value, mask[None])
 
     def run_video(self, tokens: Tensor, context: Context, *, see_text: Tensor | None = None) -> tuple[Tensor, SegmentCache]:
         """Run one chunk's tokens [B, V, video width] behind a context through the video experts.
@@ -176,7 +169,7 @@ class MoT(nn.Module):
         """
         grid = self.config.video.grid
         offsets = rotary.chunk_positions(0, grid).to(tokens.device)
-        cos, sin = rotary.tables(offsets + context.position, self.frequency)
+        cos, sin = (table.to(tokens.dtype) for table in rotary.tables(offsets + context.position, self.frequency))
         kept_keys, kept_values = [], []
         batch = tokens.shape[0]
         mask = None
@@ -220,3 +213,13 @@ def join(parts: Sequence[SegmentCache]) -> SegmentCache:
         torch.cat([part.text_offsets + start for part, start in zip(parts, starts, strict=True)]),
         torch.cat([part.video_offsets + start for part, start in zip(parts, starts, strict=True)]), at,
     )
+
+
+def cut(cache: SegmentCache, count: int) -> tuple[SegmentCache, SegmentCache]:
+    """The cache of a block of text as that of its first `count` tokens and that of the rest, each a segment of its own."""
+
+    def part(start: int, end: int) -> SegmentCache:
+        kept = KeysValues(cache.text.key[:, :, start:end], cache.text.value[:, :, start:end])
+        return SegmentCache(kept, None, cache.text_offsets[start:end] - start, cache.video_offsets, end - start)
+
+    return part(0, count), part(count, cache.advance)

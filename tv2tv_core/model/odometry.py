@@ -63,21 +63,23 @@ class _Search:
         return found
 
     def _land(self, parts: Tensor) -> Tensor:
-        tilt = (self.tilt / self.scale)[:, None]
-        pose = torch.cat((parts[:, :4], tilt, tilt + parts[:, 4:] / self.scale), 1)[:, None, None]
-        return carry(self.at, self.inverse_depth, pose, self.size)[0]
+        """Where the pixels go, [B, N, h, w, 2], under each of parts [B, N, PARTS]."""
+        tilt = (self.tilt / self.scale)[:, None, None]
+        pose = torch.cat((parts[..., :4], tilt.expand_as(parts[..., :1]), tilt + parts[..., 4:] / self.scale), -1)
+        return carry(self.at, self.inverse_depth[:, None], pose[:, :, None, None], self.size)[0]
 
     def _system(self, parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normal matrix [B, PARTS, PARTS], slope [B, PARTS] and cost [B] of the weighted differences at `parts`."""
-        to = self._land(parts)
+        nudges = NUDGE * torch.eye(PARTS + 1, PARTS, device=parts.device).roll(1, 0)  # the first is none
+        to, nudged = self._land(parts[:, None] + nudges).split((1, PARTS), 1)
+        moved = ((nudged - to) / NUDGE).clamp(-1e3, 1e3)  # [B, PARTS, h, w, 2]
+        to = to[:, 0]
         half = to.new_tensor([self.size[1] / 2, self.size[0] / 2])
         inside = (to.abs() < half).all(-1)[:, None].float() * self.seen
         other, right, down = look_up(self.maps, to).chunk(3, 1)
         off = other - self.last
         weight = inside / (1 + (off.square().mean(1, keepdim=True) / OUTLIER**2))
         total = inside.sum((1, 2, 3)).clamp(min=1.0)
-        nudged = torch.stack([self._land(parts + NUDGE * row) for row in torch.eye(PARTS, device=parts.device)], 1)
-        moved = ((nudged - to[:, None]) / NUDGE).clamp(-1e3, 1e3)  # [B, PARTS, h, w, 2]
         change = right[:, None] * moved[..., None, :, :, 0] + down[:, None] * moved[..., None, :, :, 1]
         change = (change * weight[:, None].sqrt()).flatten(2).double()
         rest = (off * weight.sqrt()).flatten(1).double()

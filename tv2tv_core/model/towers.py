@@ -45,7 +45,7 @@ class TowerLayer(nn.Module):
     def __init__(self, width: int, ffn: int, geometry: TextConfig, *, qk_norm: bool = False, rank: int = 0) -> None:
         super().__init__()
         heads, kv_heads, head_dim, eps = geometry.heads, geometry.kv_heads, geometry.head_dim, geometry.norm_eps
-        self.head_dim = head_dim
+        self.head_dim, self.heads = head_dim, (heads, kv_heads, kv_heads)
         self.attention_norm = nn.RMSNorm(width, eps)
         self.query = AdaptedLinear(width, heads * head_dim, rank)
         self.key = AdaptedLinear(width, kv_heads * head_dim, rank)
@@ -57,20 +57,42 @@ class TowerLayer(nn.Module):
         self.gate = AdaptedLinear(width, ffn, rank)
         self.up = AdaptedLinear(width, ffn, rank)
         self.down = AdaptedLinear(ffn, width, rank)
+        self.query_key_value: nn.Linear | None = None  # once settled
+        self.gate_up: nn.Linear | None = None
+
+    def settle(self) -> None:
+        """Merge adapters and make one layer of those that read the same: the same function, cheaper, for inference alone."""
+        for layer in list(self.children()):
+            if isinstance(layer, AdaptedLinear):
+                layer.merge()
+        self.query_key_value, self.gate_up = _one(self.query, self.key, self.value), _one(self.gate, self.up)
+        del self.query, self.key, self.value, self.gate, self.up
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys, values of x, split into heads, unrotated."""
         normed = self.attention_norm(x)
-        query, key, value = (
-            layer(normed).unflatten(-1, (-1, self.head_dim)) for layer in (self.query, self.key, self.value)
-        )
+        if self.query_key_value is None:
+            query, key, value = (
+                layer(normed).unflatten(-1, (-1, self.head_dim)) for layer in (self.query, self.key, self.value)
+            )
+        else:
+            query, key, value = self.query_key_value(normed).unflatten(-1, (-1, self.head_dim)).split(self.heads, -2)
         return self.query_norm(query), self.key_norm(key), value
 
     def complete(self, x: Tensor, attended: Tensor) -> Tensor:
         """x after attention [B, S, heads, head_dim] and the feed-forward (SwiGLU)."""
         x = x + self.output(attended.flatten(-2))
         normed = self.ffn_norm(x)
-        return x + self.down(F.silu(self.gate(normed)) * self.up(normed))
+        gate, up = (self.gate(normed), self.up(normed)) if self.gate_up is None else self.gate_up(normed).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+
+def _one(*layers: nn.Linear) -> nn.Linear:
+    """One layer that gives what several give, side by side."""
+    weight = torch.cat([layer.weight.detach() for layer in layers])
+    joined = nn.Linear(*weight.shape[::-1], bias=False, device="meta")
+    joined.weight = nn.Parameter(weight, requires_grad=False)
+    return joined
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

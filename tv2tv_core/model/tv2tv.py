@@ -14,7 +14,6 @@ from tv2tv_core.model.mot import Context, MoT, SegmentCache
 from tv2tv_core.model.motion import PASTS, Motion, MotionNet, PlanReader
 from tv2tv_core.model.reference import Reference, displaced, enlarged
 from tv2tv_core.model.stem import TIME_FEATURES, LinearStem, UNetStem, time_features
-from tv2tv_core.model.towers import AdaptedLinear
 from tv2tv_core.model.views import View, recall
 
 # Trust is pushed towards all or nothing: even a small share of a blurred drawing in what is copied adds up from chunk to chunk.
@@ -88,10 +87,9 @@ class TV2TV(nn.Module):
         self.clean_mark = nn.Parameter(torch.zeros(video.width))
 
     def settle(self, dtype: torch.dtype) -> TV2TV:
-        """Convert for inference: adapters merged, towers, stem and motion in `dtype`; conditioning stays in float32."""
-        for part in self.mot.modules():
-            if isinstance(part, AdaptedLinear):
-                part.merge()
+        """Convert for inference: layers settled, towers, stem and motion in `dtype`; conditioning stays in float32."""
+        for layer in (*self.mot.text_layers, *self.mot.experts.values()):
+            layer.settle()
         for part in (self.mot, self.stem, self.motion):
             if part is not None:
                 part.to(dtype)
