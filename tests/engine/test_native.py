@@ -4,66 +4,23 @@ from __future__ import annotations
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from tests.model.tiny import TEXT, tiny_model
+from tests.engine.tiny_backend import backend, grow, relived, start, told
+from tests.model.tiny import TEXT
 from tv2tv_core.engine import native
 from tv2tv_core.engine.backend import ActOptions, ThinkOptions, Thought
 from tv2tv_core.engine.control import Control
-from tv2tv_core.engine.events import ChunkDone, Finished
+from tv2tv_core.engine.events import ChunkDone
 from tv2tv_core.engine.generate import GenerateRequest, generate
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import Cancelled
 from tv2tv_core.intent import as_read
-from tv2tv_core.model.codec import PixelCodec
-from tv2tv_core.model.motion import PASTS, Scene
+from tv2tv_core.model.motion import PASTS
 from tv2tv_core.timeline import ChunkSegment, History, IntentSegment, TextSegment
-
-
-class LetterTokenizer:
-    """One id per letter, within the tiny model's vocabulary; the same interface as the real tokenizer."""
-
-    letters = "abcdefghijklmnopqrstuvwxyz ,0123456789"
-
-    def encode(self, text: str) -> list[int]:
-        return [3 + self.letters.index(c) for c in text if c in self.letters]
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join(self.letters[(i - 3) % len(self.letters)] for i in ids)
-
-
-def backend(seed: int = 0) -> NativeBackend:
-    torch.manual_seed(seed)
-    codec = PixelCodec(8, 8, 1).eval()
-    return NativeBackend(tiny_model().requires_grad_(False), codec, LetterTokenizer(), name="tiny", model_hash="0")
-
-
-def start(b: NativeBackend) -> History:
-    frames = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)
-    return b.begin("a tiny world", frames)
-
-
-def grow(b: NativeBackend, history: History, chunks: int, plan: tuple[str | None, ...] = ()) -> History:
-    request = GenerateRequest(backend=b, history=history, chunks=chunks, plan=plan, seed=5, steps=2)
-    *_, last = generate(request, Control())
-    assert isinstance(last, Finished) and last.reason == "length"
-    return last.history
-
-
-def told(history: History) -> list[str]:
-    return [s.frames.tobytes() if isinstance(s, ChunkSegment) else s.text for s in history]
-
-
-def relived(history: History) -> History:
-    """The same story in new nodes, as read from a file: no cache can know it."""
-    node: History | None = None
-    for segment in history:
-        node = History(segment, node, history.prompt)
-    return node
 
 
 def test_fresh_memory_gives_the_same_bytes() -> None:
@@ -219,59 +176,6 @@ def test_a_chunk_knows_what_was_told_before_it(monkeypatch: pytest.MonkeyPatch) 
         expected = (told + [nothing] * PASTS)[:PASTS]
         assert torch.equal(pasts, torch.stack(expected, 1))
     assert len(seen) == 5 and not torch.equal(seen[0][0], seen[1][0])
-
-
-def restless(seed: int = 0) -> NativeBackend:
-    """A backend whose camera turns to and fro, so that much comes into view again."""
-    b = backend(seed)
-    see = b.model.motion.see
-
-    def turning(chunk: torch.Tensor, plan: torch.Tensor, past: torch.Tensor) -> Scene:
-        scene = see(chunk, plan, past)
-        pose = torch.zeros_like(scene.pose)
-        pose[..., 3] = 0.6 * torch.sign(plan[:, 2:3]) * torch.arange(1, 5) / 4
-        return replace(scene, pose=pose, covered=torch.full_like(scene.covered, -9.0))  # nothing is held in hand
-
-    b.model.motion.see = turning
-    return b
-
-
-def test_earlier_views_are_the_same_however_they_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read from a file, forked, or looked at through a cache that forgets: the bytes are the same; and they do count."""
-    plan = ("jump", "run forward", "stand", "jump", "run back", "stand, turn left 20", "run forward", "jump")
-    b = restless()
-    grown = grow(b, start(b), len(plan), plan)
-    assert told(grow(restless(), start(b), len(plan), plan)) == told(grown)
-    fork = relived(grown.rewind(5))
-    assert told(grow(restless(), fork, 3, plan[5:])) == told(grown)
-    monkeypatch.setattr(native, "VIEWS", 0)
-    assert told(grow(restless(), start(b), len(plan), plan)) != told(grown)
-
-
-def test_what_decoding_lost_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last frame as it stands, less what its latents alone decode to, whether that is remembered or not; behind other
-    frames with the same latents the next chunk differs."""
-    b = backend()
-    seen = []
-    view = b.model.view
-    monkeypatch.setattr(b.model, "view", lambda *args: seen.append(args[3]()) or view(*args))
-    grown = grow(b, start(b), 2, ("stand",))
-    for detail, chunk in zip(seen, grown.chunks, strict=False):
-        latents = torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None]
-        frame = torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None] / 127.5 - 1
-        torch.testing.assert_close(detail, frame - b.codec.decode(latents)[:, -1])
-    assert len(seen) == 2 and b._plain
-    first = start(b)
-    other = History(replace(first.segment, frames=255 - first.segment.frames), None, first.prompt)
-    assert told(grow(b, other, 1, ("stand",)))[-1:] != told(grow(b, first, 1, ("stand",)))[-1:]
-
-
-def test_views_of_a_long_story_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "VIEWS", 1)
-    b = restless()
-    grown = grow(b, start(b), 12, ("stand",))
-    assert 2 <= len(b._views) <= 8
-    assert told(grow(restless(), start(b), 12, ("stand",))) == told(grown)
 
 
 def test_think_ends_and_is_repeatable() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.test_native import backend as tiny_backend
+from tests.engine.tiny_backend import backend as tiny_backend
 from tests.fakes import FakeBackend
 from tests.policy.source import ROOT
 from tv2tv_core.engine.backend import Backend

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.engine.test_native import LetterTokenizer
+from tests.engine.tiny_backend import LetterTokenizer
 from tests.model.tiny import tiny_model
 from tv2tv_core.engine.backend import ActOptions, ThinkOptions
 from tv2tv_core.engine.native import NativeBackend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from tv2tv_core.errors import StorageError, WeightsError
 from tv2tv_core.model import flow
 from tv2tv_core.model.checkpoint import dequantise, load_weights, quantise, save_weights, sha256
 from tv2tv_core.model.config import ModelConfig
-from tv2tv_core.model.mot import Context
 from tv2tv_core.model.geometry import grid
+from tv2tv_core.model.mot import Context
 from tv2tv_core.model.motion import PASTS, VALID, PlanReader, warp
-from tv2tv_core.model.stem import LinearStem, UNetStem, coordinates
+from tv2tv_core.model.stem import LinearStem, UNetStem
 from tv2tv_core.model.towers import AdaptedLinear, attend
 from tv2tv_core.model.tv2tv import DECISIVE, TV2TV
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tv2tv_core.errors import InputError
-from tv2tv_core.model.codec_blocks import flat
 from tv2tv_core.model.geometry import grid
 from tv2tv_core.model.motion import warp
 from tv2tv_core.model.reference import Reference, displaced, enlarged
@@ -31,6 +30,7 @@ VALIDATION_CHAINS = 24
 SHEET_CHAINS = 3
 LEAST_SHARE = 0.8  # of what can be copied; a generator is never quite sure
 BARE = 0.3  # share of chains that begin behind a frame of which nothing more is known than its latents
+AROUND = 5  # pixels of the latents over which it is judged what was moved to the right place
 SOFTENED = 3  # up to how many times what is not copied is blurred: a generator draws no more
 
 
@@ -106,6 +106,7 @@ class DecoderTask(CodecTask):
         source = (grid(rows, columns, target) + motion[:, :, :2].movedim(2, -1)) / scale
         moved = warp(before.unflatten(1, (-1, 3))[:, -1], source)
         missed = (moved - target.unflatten(1, (-1, 3))).abs().mean(2)
+        missed = F.avg_pool2d(missed, AROUND, 1, AROUND // 2)  # a generator trusts by region, not by pixel
         share = motion[:, :, 2] * (missed < TRUSTED_ERROR)
         drawn = target
         if rng is not None:

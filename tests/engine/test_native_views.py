@@ -1,0 +1,68 @@
+"""What the native backend sees of earlier chunks: views, and what decoding lost; no cache changes a byte of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.engine.tiny_backend import backend, grow, relived, start, told
+from tv2tv_core.engine import native
+from tv2tv_core.engine.native import NativeBackend
+from tv2tv_core.model.motion import Scene
+from tv2tv_core.timeline import History
+
+
+def restless(seed: int = 0) -> NativeBackend:
+    """A backend whose camera turns to and fro, so that much comes into view again."""
+    b = backend(seed)
+    see = b.model.motion.see
+
+    def turning(chunk: torch.Tensor, plan: torch.Tensor, past: torch.Tensor) -> Scene:
+        scene = see(chunk, plan, past)
+        pose = torch.zeros_like(scene.pose)
+        pose[..., 3] = 0.6 * torch.sign(plan[:, 2:3]) * torch.arange(1, 5) / 4
+        return replace(scene, pose=pose, covered=torch.full_like(scene.covered, -9.0))  # nothing is held in hand
+
+    b.model.motion.see = turning
+    return b
+
+
+def test_earlier_views_are_the_same_however_they_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from a file, forked, or looked at through a cache that forgets: the bytes are the same; and they do count."""
+    plan = ("jump", "run forward", "stand", "jump", "run back", "stand, turn left 20", "run forward", "jump")
+    b = restless()
+    grown = grow(b, start(b), len(plan), plan)
+    assert told(grow(restless(), start(b), len(plan), plan)) == told(grown)
+    fork = relived(grown.rewind(5))
+    assert told(grow(restless(), fork, 3, plan[5:])) == told(grown)
+    monkeypatch.setattr(native, "VIEWS", 0)
+    assert told(grow(restless(), start(b), len(plan), plan)) != told(grown)
+
+
+def test_what_decoding_lost_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last frame as it stands, less what its latents alone decode to, whether that is remembered or not; behind other
+    frames with the same latents the next chunk differs."""
+    b = backend()
+    seen = []
+    view = b.model.view
+    monkeypatch.setattr(b.model, "view", lambda *args: seen.append(args[3]()) or view(*args))
+    grown = grow(b, start(b), 2, ("stand",))
+    for detail, chunk in zip(seen, grown.chunks, strict=False):
+        latents = torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None]
+        frame = torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None] / 127.5 - 1
+        torch.testing.assert_close(detail, frame - b.codec.decode(latents)[:, -1])
+    assert len(seen) == 2 and b._plain
+    first = start(b)
+    other = History(replace(first.segment, frames=255 - first.segment.frames), None, first.prompt)
+    assert told(grow(b, other, 1, ("stand",)))[-1:] != told(grow(b, first, 1, ("stand",)))[-1:]
+
+
+def test_views_of_a_long_story_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "VIEWS", 1)
+    b = restless()
+    grown = grow(b, start(b), 12, ("stand",))
+    assert 2 <= len(b._views) <= 8
+    assert told(grow(restless(), start(b), 12, ("stand",))) == told(grown)
