@@ -56,7 +56,7 @@ def between(place: Tensor, tilt: Tensor, places: Tensor, tilts: Tensor) -> Tenso
 def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier: Sequence[View],
            decoded: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """warped [1, F, 3, H, W] and trust [1, F, H, W] with what earlier views (the oldest first, each a chunk before the next)
-    show of that which the last frame, of `scene`, does not; so too `decoded` [1, F, 3, n·H, n·W], the same as it was decoded."""
+    show of that which the last frame, of `scene`, does not; so too `decoded` [1, F, 3, n·H, n·W], which is `warped` decoded."""
     opening = ~motion.valid & (trust < OPEN)
     if not earlier or opening.float().mean() < WORTH:
         return warped, trust, decoded
