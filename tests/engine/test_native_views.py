@@ -1,4 +1,4 @@
-"""What the native backend sees of earlier chunks, small and as decoded; no cache changes a byte of it."""
+"""What the native backend sees of earlier chunks: views, and what decoding lost; no cache changes a byte of it."""
 
 from __future__ import annotations
 
@@ -42,16 +42,19 @@ def test_earlier_views_are_the_same_however_they_are_known(monkeypatch: pytest.M
     assert told(grow(restless(), start(b), len(plan), plan)) != told(grown)
 
 
-def test_the_decoder_sees_the_last_frame_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind other frames with the same latents the next chunk differs."""
+def test_what_decoding_lost_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last frame as it stands, less what its latents alone decode to, whether that is remembered or not; behind other
+    frames with the same latents the next chunk differs."""
     b = backend()
     seen = []
     view = b.model.view
     monkeypatch.setattr(b.model, "view", lambda *args: seen.append(args[3]()) or view(*args))
     grown = grow(b, start(b), 2, ("stand",))
-    for picture, chunk in zip(seen, grown.chunks, strict=False):
-        assert torch.equal(picture, torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None].float().div(127.5).sub(1))
-    assert len(seen) == 2
+    for detail, chunk in zip(seen, grown.chunks, strict=False):
+        latents = torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None]
+        frame = torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None] / 127.5 - 1
+        torch.testing.assert_close(detail, frame - b.codec.decode(latents)[:, -1])
+    assert len(seen) == 2 and b._plain
     first = start(b)
     other = History(replace(first.segment, frames=255 - first.segment.frames), None, first.prompt)
     assert told(grow(b, other, 1, ("stand",)))[-1:] != told(grow(b, first, 1, ("stand",)))[-1:]

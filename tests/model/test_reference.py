@@ -1,4 +1,4 @@
-"""Reference frames stand where the latents that were moved stand."""
+"""The detail of a reference stands where the latents that were moved stand."""
 
 from __future__ import annotations
 

@@ -63,16 +63,16 @@ def test_who_turns_away_and_back_finds_the_same_picture() -> None:
         torch.testing.assert_close(warped[:, -1, :, 4:-4, 4:-4], before.frame[:, :, 4:-4, 4:-4], atol=0.02, rtol=0)
 
 
-def test_what_is_found_again_is_found_as_it_was_decoded() -> None:
-    """At twice the size: the decoded picture comes back where the small one does, and nowhere else."""
+def test_what_is_found_again_is_found_with_its_detail() -> None:
+    """At twice the size: the detail comes back where the picture does, and nowhere else."""
     half = torch.zeros(1, 1, ROWS, COLUMNS, dtype=torch.bool)
     half[..., :40] = True
-    picture = torch.rand(1, 3, 2 * ROWS, 2 * COLUMNS, generator=torch.Generator().manual_seed(5)) * 2 - 1
-    before = replace(view(step()), picture=lambda: picture)
-    decoded = torch.full((1, FRAMES, 3, 2 * ROWS, 2 * COLUMNS), 0.25)
-    _, trust, found = recall(*opened(half), view(step(), seed=1).scene, [before], decoded)
+    known = torch.rand(1, 3, 2 * ROWS, 2 * COLUMNS, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    before = replace(view(step()), detail=lambda: known)
+    detail = torch.full((1, FRAMES, 3, 2 * ROWS, 2 * COLUMNS), 0.25)
+    _, trust, found = recall(*opened(half), view(step(), seed=1).scene, [before], detail)
     assert (trust[..., :38] == RECALLED).all() and (found[..., 80:] == 0.25).all()
-    torch.testing.assert_close(found[:, -1, :, 4:-4, 4:76], picture[..., 4:-4, 4:76], atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[:, -1, :, 4:-4, 4:76], known[..., 4:-4, 4:76], atol=1e-3, rtol=0)
 
 
 def test_what_the_last_frame_shows_is_left_alone() -> None:

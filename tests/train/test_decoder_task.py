@@ -46,17 +46,17 @@ def test_a_step_repeats_exactly_and_another_differs(data: Path, tmp_path: Path) 
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_each_chunk_stands_behind_the_last_as_it_was_decoded(data: Path, tmp_path: Path) -> None:
-    """The made-up frames drift by two pixels each: the reference is what was handed in, so far to the left."""
+def test_each_chunk_stands_behind_what_the_last_one_lost(data: Path, tmp_path: Path) -> None:
+    """The made-up frames drift by two pixels each: the reference is the detail that was handed in, so far to the left."""
     one = task(data, tmp_path / "run")
     at = one.held_out.windows(3)[:2]
-    pictures: list[torch.Tensor] = []
-    for number, link in enumerate(one._links(one.held_out, at, pictures)):
-        seen = link.reference.frames[:, -1, ..., :-12]
-        torch.testing.assert_close(seen[..., 2:], pictures[-1][..., 8:-4][..., 2:], atol=0.02, rtol=0)
+    details: list[torch.Tensor] = []
+    for number, link in enumerate(one._links(one.held_out, at, details)):
+        seen = link.reference.detail[:, -1, ..., :-12]
+        torch.testing.assert_close(seen[..., 2:], details[-1][..., 8:-4][..., 2:], atol=0.02, rtol=0)
         assert (link.reference.share[..., 4:-32] > 0.99).all()
         torch.testing.assert_close(link.latents[..., 2:-8], one.codec.encode(link.truth)[..., 2:-8], atol=0.15, rtol=0)
-        pictures.append(torch.full_like(pictures[0], 0.1 * (number + 1)))
+        details.append(torch.full_like(details[0], 0.1 * (number + 1)))
     assert number == 1 and (seen - 0.1).abs().max() < 1e-3
 
 
@@ -66,12 +66,13 @@ def test_detail_is_taken_from_the_reference(speckled: Path, tmp_path: Path) -> N
     one = task(speckled, tmp_path / "run", loss={"batch": 4, "lpips": 0.0, "noise": 0.0, "blur": 0.0})
 
     @torch.no_grad()
-    def errors() -> list[float]:
+    def errors() -> tuple[float, float]:
         link = next(one._links(one.held_out, one.held_out.windows(3)[:2], []))
-        return [(one.codec.decode(link.latents, known) - link.truth).abs().mean().item() for known in (None, link.reference)]
+        plain, made = one.codec.decode_with(link.latents, link.reference)
+        return (plain - link.truth).abs().mean().item(), (made - link.truth).abs().mean().item()
 
-    guessed, told = errors()
-    assert told < 0.8 * guessed
+    plain, told = errors()
+    assert told < 0.8 * plain
     config = TrainConfig(steps=8, lr=3e-3, warmup=1, ema=0.5, sheet_minutes=0, checkpoint_minutes=0)
     Trainer(one, config, tmp_path / "run").run()
     assert errors()[1] < told
@@ -79,25 +80,25 @@ def test_detail_is_taken_from_the_reference(speckled: Path, tmp_path: Path) -> N
     assert set(found) == {"heldout/lpips", "heldout/lpips_fine", "heldout/psnr", "first/lpips", "last/lpips"}
     assert one.sample_sheet(30).shape == (2 * 3 * 96, 2 * 160, 3)
     codec, architecture = trained_codec(tmp_path / "run")
-    assert architecture["reference"] and codec.upsampler.gate[-1].conv.weight.abs().max() > 0
+    assert architecture["reference"] and codec.upsampler.gate.conv.weight.abs().max() > 0
 
 
-def test_what_is_decoded_is_the_next_reference(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_let_through_is_the_next_detail(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = task(data, tmp_path / "run")
     made, seen = [], []
-    reconstruct = one.codec.reconstruct
+    both = one.codec.both
 
-    def watched(latents: torch.Tensor, reference: Reference | None = None) -> torch.Tensor:
-        found = reconstruct(latents, reference)
+    def watched(latents: torch.Tensor, reference: Reference | None) -> tuple[torch.Tensor, torch.Tensor]:
+        found = both(latents, reference)
         if reference is not None:
             seen.append(reference)
-            made.append(found)
+            made.append([frames.detach().clamp(-1, 1)[:, -1] for frames in found])
         return found
 
-    monkeypatch.setattr(one.codec, "reconstruct", watched)
+    monkeypatch.setattr(one.codec, "both", watched)
     one.loss(0, 0, *generators(0, 0, 0))
-    expected = made[0][:, -1].detach().clamp(-1, 1)
-    torch.testing.assert_close(seen[1].frames[:, -1, ..., 2:-14], expected[..., 10:-6], atol=0.05, rtol=0)
+    plain, whole = made[0]
+    torch.testing.assert_close(seen[1].detail[:, -1, ..., 2:-14], (whole - plain)[..., 10:-6], atol=0.02, rtol=0)
 
 
 def test_killed_and_resumed_equals_unbroken(data: Path, tmp_path: Path) -> None:

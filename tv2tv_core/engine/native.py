@@ -51,6 +51,7 @@ class NativeBackend:
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
         self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by chunk, next line
+        self._plain: weakref.WeakKeyDictionary[ChunkSegment, Tensor] = weakref.WeakKeyDictionary()  # decoded last frames
 
     # The protocol ---------------------------------------------------------------------------------------------------
 
@@ -119,8 +120,10 @@ class NativeBackend:
         # Half precision is what a project file keeps; the model goes on from exactly what is kept.
         kept = x.clamp(-1, 1).cpu().half()
         reference = None if guides[0] is None else guides[0].reference
-        frames = _pixels(self.codec.decode(kept.float().to(self.device), reference)[0])
-        yield ChunkSegment(index, frames, kept[0].numpy(), options.seed)
+        plain, frames = self.codec.decode_with(kept.float().to(self.device), reference)
+        chunk = ChunkSegment(index, _pixels(frames[0]), kept[0].numpy(), options.seed)
+        self._plain[chunk] = plain[:, -1].clone()
+        yield chunk
 
     # What the memory asks for ---------------------------------------------------------------------------------------
 
@@ -205,14 +208,17 @@ class NativeBackend:
         known = self._views.setdefault(done, {})
         if line not in known:
             known[line] = self.model.view(self._latents(done.segment), self._summary(line), self._summary(done.plan),
-                                          partial(self._last, done.segment))
+                                          partial(self._lost, done.segment))
             while len(self._views) > 8 * VIEWS:
                 self._views.pop(next(iter(self._views)), None)
         return known[line]
 
-    def _last(self, chunk: ChunkSegment) -> Tensor:
-        """A chunk's last frame as it stands, [1, 3, height, width] in [-1, 1]."""
-        return _unit(chunk.frames[-1:]).to(self.device)
+    def _lost(self, chunk: ChunkSegment) -> Tensor:
+        """What the latents alone do not give back of a chunk's last frame as it stands, [1, 3, height, width]."""
+        plain = self._plain.get(chunk)
+        if plain is None:
+            plain = self.codec.decode(self._latents(chunk))[:, -1]
+        return _unit(chunk.frames[-1:]).to(self.device) - plain
 
     def _pasts(self, done: History) -> Tensor:
         """Summaries [1, PASTS, plan_width] of the plans up to the chunk that ends `done`; "" stands before the first."""

@@ -25,18 +25,21 @@ class Codec(Protocol):
     def encode(self, frames: Tensor) -> Tensor:
         """Frames [B, 4, 3, 96, 160] in [-1, 1] → latents [B, *latent_shape], float32."""
 
-    def decode(self, latents: Tensor, reference: Reference | None = None) -> Tensor:
-        """Latents [B, *latent_shape] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]; a codec that cannot use a reference
-        leaves it out."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [B, *latent_shape] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""
+
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, and the frames [B, 4, 3, 96, 160] with what a reference adds; a codec that cannot use one
+        gives the same twice."""
 
 
 class Upsampler(nn.Module):
     """[B, 12, h, w] → [B, 12, 2h, 2w] for even h, w: a bicubic doubling plus a learned residual.
 
     A shallow path at full latent size keeps positions exact, a deep one at half of it has the width to know the
-    textures. The four frames go through jointly, so that one frame's detail can serve its neighbours. Detail
-    that a reference still has is kept in place of detail that is guessed: all of it, or with `reference` as much as a learned
-    gate says. Every pixel lies between the two, so what is handed on from chunk to chunk cannot grow.
+    textures. The four frames go through jointly, so that one frame's detail can serve its neighbours. What a reference knows
+    better is added: all of it, or with `reference` as much as a learned gate lets through, never more, so that detail handed
+    on from chunk to chunk can fade but not grow.
     """
 
     def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3, reference: bool = False) -> None:
@@ -49,31 +52,23 @@ class Upsampler(nn.Module):
         self.out = PixelShuffleUp(width, 12, kernel=3)
         nn.init.zeros_(self.out.conv.weight)
         nn.init.zeros_(self.out.conv.bias)
-        self.gate = None
-        if reference:
-            self.gate = nn.Sequential(
-                nn.Conv2d(width + SEEN, width, 3, padding=1), nn.SiLU(), PixelShuffleUp(width, 4, kernel=3))
-            nn.init.zeros_(self.gate[-1].conv.weight)
-            nn.init.constant_(self.gate[-1].conv.bias, OPEN_GATE)
+        self.gate = PixelShuffleUp(width + SEEN, 4, kernel=3) if reference else None
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.conv.weight)
+            nn.init.constant_(self.gate.conv.bias, OPEN_GATE)
 
-    def forward(self, planes: Tensor, reference: Reference | None = None) -> Tensor:
-        """Unclamped planes at twice the size."""
+    def forward(self, planes: Tensor, reference: Reference | None = None) -> tuple[Tensor, Tensor]:
+        """Unclamped planes at twice the size, without and with what the reference adds."""
         fine = self.stem(planes)
         fine = self.merge(fine + self.up(self.body(self.down(fine))))
-        smooth = _doubled(planes)
-        guessed = smooth + self.out(fine)
+        plain = F.interpolate(planes, scale_factor=2, mode="bicubic", align_corners=False) + self.out(fine)
         if reference is None:
-            return guessed
-        known, share = flat(reference.frames).to(planes), reference.share.to(planes)
-        detail = known - _doubled(F.avg_pool2d(known, 2))  # on the latents' colours, which may have changed
+            return plain, plain
+        detail, share = flat(reference.detail).to(planes), reference.share.to(planes)
         if self.gate is not None:
             seen = F.pixel_unshuffle(torch.cat((detail * share.repeat_interleave(3, 1), share), 1), 2)
             share = share * torch.sigmoid(self.gate(torch.cat((fine, seen), 1)))
-        return guessed + share.repeat_interleave(3, 1) * (smooth + detail - guessed)
-
-
-def _doubled(planes: Tensor) -> Tensor:
-    return F.interpolate(planes, scale_factor=2, mode="bicubic", align_corners=False)
+        return plain, plain + share.repeat_interleave(3, 1) * detail
 
 
 class PixelCodec(nn.Module):
@@ -89,13 +84,23 @@ class PixelCodec(nn.Module):
         """Frames [B, 4, 3, 96, 160] in [-1, 1] → latents [B, 12, 48, 80], frame-major; any even size works alike."""
         return F.avg_pool2d(flat(frames).float(), 2)
 
-    def reconstruct(self, latents: Tensor, reference: Reference | None = None) -> Tensor:
+    def reconstruct(self, latents: Tensor) -> Tensor:
         """Unclamped frames; what training sees."""
-        return unflat(self.upsampler(as_layout(latents, self), reference))
+        return self.both(latents, None)[0]
 
-    def decode(self, latents: Tensor, reference: Reference | None = None) -> Tensor:
+    def both(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """`decode_with`, unclamped."""
+        plain, whole = self.upsampler(as_layout(latents, self), reference)
+        return unflat(plain), unflat(whole)
+
+    def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, 12, 48, 80] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""
-        return self.reconstruct(latents, reference).float().clamp(-1, 1)
+        return self.reconstruct(latents).float().clamp(-1, 1)
+
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, and the frames [B, 4, 3, 96, 160] with what the reference adds, float32 in [-1, 1]."""
+        plain, whole = self.both(latents, reference)
+        return plain.float().clamp(-1, 1), whole.float().clamp(-1, 1)
 
 
 KINDS = {"pixel": PixelCodec, "vae": VaeCodec}

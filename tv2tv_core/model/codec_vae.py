@@ -56,8 +56,13 @@ class VaeCodec(nn.Module):
         """Unscaled latents → unclamped frames [B, 4, 3, 96, 160]; what training sees."""
         return unflat(self.decoder(as_layout(sampled, self)))
 
-    def decode(self, latents: Tensor, reference: Reference | None = None) -> Tensor:
-        """Latents [B, channels, 6, 10] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]; no reference is used."""
+    def decode_with(self, latents: Tensor, reference: Reference | None) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, twice: no reference is used."""
+        frames = self.decode(latents)
+        return frames, frames
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [B, channels, 6, 10] → frames [B, 4, 3, 96, 160], float32 in [-1, 1]."""
         return self.reconstruct(latents * self.spread.view(1, -1, 1, 1).to(latents)).float().clamp(-1, 1)
 
     @torch.no_grad()

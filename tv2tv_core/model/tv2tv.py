@@ -27,7 +27,7 @@ class Guide:
 
     `last` [B, 3F, H, W]: the chunk that is over, where it was: it tells how far a shot or a change of weapon has come.
     `pasts` [B, PASTS, plan_width]: summaries of the plans before, the latest first; what they began goes on.
-    `reference`: what is copied, at full resolution, where the views have it.
+    `reference`: what decoding lost of what is copied, where the views know it.
     """
 
     warped: Tensor
@@ -115,11 +115,11 @@ class TV2TV(nn.Module):
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
         return self.reader(states, valid)
 
-    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor, picture: Callable[[], Tensor] | None = None) -> View:
+    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor, detail: Callable[[], Tensor] | None = None) -> View:
         """What last_chunk [B, 3F, H, W] shows and how the camera goes on from there; plan, past [B, plan_width]: summaries of
-        the plan of the chunk to come and of last_chunk's; `picture` gives its last frame as it was decoded, see `View`."""
+        the plan of the chunk to come and of last_chunk's; `detail` gives what decoding lost of its last frame, as in `View`."""
         frames, dtype = last_chunk.unflatten(1, (-1, 3)), self.motion.leave.weight.dtype
-        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)), picture)
+        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)), detail)
 
     def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = ()) -> Guide:
         """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan [B, plan_width]
@@ -129,9 +129,9 @@ class TV2TV(nn.Module):
         dtype = self.motion.leave.weight.dtype
         motion, warped = self.motion.move(last.frame, last.scene, plan.to(dtype), pasts.to(dtype))
         trust = torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2)
-        decoded = None if last.picture is None else displaced(last.picture(), motion.source.float())
-        warped, trust, decoded = recall(warped, trust, motion, last.scene, earlier, decoded)
-        reference = None if decoded is None else Reference(decoded, enlarged(trust, decoded))
+        detail = None if last.detail is None else displaced(last.detail(), motion.source.float())
+        warped, trust, detail = recall(warped, trust, motion, last.scene, earlier, detail)
+        reference = None if detail is None else Reference(detail, enlarged(trust, detail))
         return Guide(warped.flatten(1, 2), trust, motion, last_chunk, pasts, reference)
 
     def draft(self, noisy: Tensor, time: Tensor, guide: Guide | None, plan: Tensor | None) -> Draft:

@@ -24,11 +24,11 @@ COARSE = 4  # the views are compared at this fraction of the resolution
 @dataclass(frozen=True)
 class View:
     """The last frame of a chunk, [1, 3, H, W] in [-1, 1], the scene whose pose leads through the chunk after it, and, where it
-    is wanted, what gives that frame as it was decoded, [1, 3, n·H, n·W]: few views are ever copied from."""
+    is wanted, what gives back what decoding lost of that frame, [1, 3, n·H, n·W]: few views are ever copied from."""
 
     frame: Tensor
     scene: Scene
-    picture: Callable[[], Tensor] | None = None
+    detail: Callable[[], Tensor] | None = None
 
 
 def walk(place: Tensor, pose: Tensor) -> Tensor:
@@ -54,12 +54,12 @@ def between(place: Tensor, tilt: Tensor, places: Tensor, tilts: Tensor) -> Tenso
 
 
 def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier: Sequence[View],
-           decoded: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+           detail: Callable[[], Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """warped [1, F, 3, H, W] and trust [1, F, H, W] with what earlier views (the oldest first, each a chunk before the next)
-    show of that which the last frame, of `scene`, does not; so too `decoded` [1, F, 3, n·H, n·W], which is `warped` decoded."""
+    show of that which the last frame, of `scene`, does not; and so `detail` [1, F, 3, n·H, n·W] of the same pictures."""
     opening = ~motion.valid & (trust < OPEN)
     if not earlier or opening.float().mean() < WORTH:
-        return warped, trust, decoded
+        return warped, trust, detail
     place = warped.new_zeros(1, 4, dtype=torch.float32)
     stood = []
     for view in earlier:
@@ -78,12 +78,12 @@ def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier:
         seen = seen & opening
         warped = torch.where(seen[:, :, None], warp(earlier[best].frame, source).to(warped.dtype), warped)
         trust = torch.where(seen, trust.new_tensor(RECALLED), trust)
-        if decoded is not None:
-            fine = decoded.shape[-1] // warped.shape[-1]
+        if detail is not None:
+            fine = detail.shape[-1] // warped.shape[-1]
             where = seen.repeat_interleave(fine, 2).repeat_interleave(fine, 3)[:, :, None]
-            decoded = torch.where(where, displaced(earlier[best].picture(), source), decoded)
+            detail = torch.where(where, displaced(earlier[best].detail(), source), detail)
         opening = opening & ~seen
-    return warped, trust, decoded
+    return warped, trust, detail
 
 
 def _shows(views: Sequence[View], ways: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Training a codec's decoder to keep detail that earlier frames had, in chains of chunks under their true motion.
+"""Training a codec's decoder to give back detail that earlier frames knew, in chains of chunks under their true motion.
 
-Each chunk stands behind the one before it as it was decoded, so the decoder learns to live with its own pictures, and when
-moved detail is worth more than guessed detail.
+Each chunk stands behind the one before it as it was decoded, so the decoder learns to live with its own pictures, and which
+detail is worth handing on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tv2tv_core.train.wear import wear
 VALIDATION_CHAINS = 24
 SHEET_CHAINS = 3
 LEAST_SHARE = 0.8  # of what can be copied; a generator is never quite sure
-DECODED = 0.3  # share of chains that begin behind a decoded frame; the others begin behind a true one, as a clip does
+BARE = 0.3  # share of chains that begin behind a frame of which nothing more is known than its latents
 AROUND = 5  # pixels of the latents over which it is judged what was moved to the right place
 SOFTENED = 3  # up to how many times what is not copied is blurred: a generator draws no more
 
@@ -68,38 +68,37 @@ class DecoderTask(CodecTask):
         """The reconstruction loss of a batch of chains, mean over their chunks, with its parts."""
         at = numpy_rng.choice(self.starts, max(1, self.settings.batch // self.chain))
         worn = int(numpy_rng.integers(self.settings.wear + 1))
-        decoded = torch.rand(len(at), generator=rng) < DECODED
-        pictures: list[Tensor] = []
+        bare = torch.rand(len(at), generator=rng) < BARE
+        details: list[Tensor] = []
         losses, parts = [], []
-        for link in self._links(self.footage, at, pictures, worn, decoded, rng):
-            made = self.codec.reconstruct(link.latents, link.reference).float()
-            pictures.append(made[:, -1].detach().clamp(-1, 1))
+        for link in self._links(self.footage, at, details, worn, bare, rng):
+            plain, made = (frames.float() for frames in self.codec.both(link.latents, link.reference))
+            details.append(_lost(made, plain))
             total, found = self.compare(step, made, link.truth, numpy_rng)
             losses.append(total)
             parts.append(found)
         return torch.stack(losses).mean(), {name: float(np.mean([found[name] for found in parts])) for name in parts[0]}
 
-    def _links(self, footage: Footage, at: np.ndarray, pictures: list[Tensor], worn: int = 0, decoded: Tensor | None = None,
+    def _links(self, footage: Footage, at: np.ndarray, details: list[Tensor], worn: int = 0, bare: Tensor | None = None,
                rng: torch.Generator | None = None) -> Iterator[Link]:
-        """The chunks of chains behind chunks `at`. Whoever iterates appends the last frame of each as it was decoded
-        [B, 3, 96, 160] to `pictures`. With `rng`, what is not copied is as a generator draws it."""
+        """The chunks of chains behind chunks `at`. Whoever iterates appends to `details` what the latents alone lost of the
+        last frame of each, [B, 3, 96, 160]. With `rng`, what is not copied is as a generator draws it."""
         device = next(self.codec.parameters()).device
         before = _frames(footage, at).to(device)
         latents = self.codec.encode(before)
         if rng is not None:
             latents = wear(latents, worn, rng)
-        pictures.append(before[:, -1])
+        with torch.no_grad():
+            details.append(before[:, -1] - self.codec.decode(latents)[:, -1])
         if rng is not None:
-            with torch.no_grad():
-                own = self.codec.decode(latents)[:, -1]
-            pictures[0] = torch.where(decoded[:, None, None, None].to(device), own, pictures[0])
+            details[0] = details[0].masked_fill(bare[:, None, None, None].to(device), 0)
         for link in range(1, self.chain + 1):
             truth = _frames(footage, at + link).to(device)
-            latents, reference = self._generated(latents, self.codec.encode(truth), pictures[-1],
+            latents, reference = self._generated(latents, self.codec.encode(truth), details[-1],
                                                  footage.motion(at + link).to(device), rng)
             yield Link(latents, reference, truth)
 
-    def _generated(self, before: Tensor, target: Tensor, picture: Tensor, motion: Tensor, rng: torch.Generator | None
+    def _generated(self, before: Tensor, target: Tensor, detail: Tensor, motion: Tensor, rng: torch.Generator | None
                    ) -> tuple[Tensor, Reference]:
         """A chunk as a generator makes it: what was in view is moved there from `before`, the rest is drawn."""
         rows, columns = target.shape[-2:]
@@ -117,16 +116,16 @@ class DecoderTask(CodecTask):
             drawn = self._disturbed(drawn.cpu(), rng).to(target)
         share = share.to(target)
         made = share[:, :, None] * moved + (1 - share[:, :, None]) * drawn.unflatten(1, (-1, 3))
-        shown = displaced(picture, source)
+        shown = displaced(detail, source)
         return made.flatten(1, 2), Reference(shown, enlarged(share, shown))
 
     @torch.no_grad()
     def _decoded(self, at: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
         """Made and true frames [B, 4, 3, 96, 160] of held-out chains, chunk by chunk."""
-        pictures: list[Tensor] = []
-        for link in self._links(self.held_out, at, pictures):
-            made = self.codec.decode(link.latents, link.reference)
-            pictures.append(made[:, -1])
+        details: list[Tensor] = []
+        for link in self._links(self.held_out, at, details):
+            plain, made = self.codec.decode_with(link.latents, link.reference)
+            details.append(_lost(made, plain))
             yield made, link.truth
 
     def validate(self, step: int) -> dict[str, float]:
@@ -144,6 +143,11 @@ class DecoderTask(CodecTask):
         pairs = [(as_pixels(truth)[:, -1], as_pixels(made)[:, -1]) for made, truth in self._decoded(at)]
         rows = [np.concatenate([pair[kind][b] for pair in pairs], axis=1) for b in range(len(at)) for kind in (0, 1)]
         return np.concatenate(rows, axis=0)
+
+
+def _lost(made: Tensor, plain: Tensor) -> Tensor:
+    """What the next chunk may take over of unclamped frames [B, 4, 3, 96, 160], with and without their own reference."""
+    return (made.clamp(-1, 1) - plain.clamp(-1, 1))[:, -1].detach().float()
 
 
 def _frames(footage: Footage, index: np.ndarray) -> Tensor:
