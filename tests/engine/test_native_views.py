@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -47,17 +49,33 @@ def test_what_decoding_lost_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> Non
     frames with the same latents the next chunk differs."""
     b = backend()
     seen = []
-    view = b.model.view
-    monkeypatch.setattr(b.model, "view", lambda *args: seen.append(args[3]()) or view(*args))
+    guide = b.model.guide
+    monkeypatch.setattr(b.model, "guide", lambda *args: seen.append(args[3][-1].detail()) or guide(*args))
     grown = grow(b, start(b), 2, ("stand",))
     for detail, chunk in zip(seen, grown.chunks, strict=False):
         latents = torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None]
         frame = torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None] / 127.5 - 1
         torch.testing.assert_close(detail, frame - b.codec.decode(latents)[:, -1])
     assert len(seen) == 2 and b._plain
+    known = [b._lost(chunk) for chunk in grown.chunks]
+    b._plain.clear()
+    assert all(torch.equal(b._lost(chunk), detail) for chunk, detail in zip(grown.chunks, known, strict=True))
     first = start(b)
     other = History(replace(first.segment, frames=255 - first.segment.frames), None, first.prompt)
     assert told(grow(b, other, 1, ("stand",)))[-1:] != told(grow(b, first, 1, ("stand",)))[-1:]
+
+
+def test_a_view_does_not_hold_the_frames_of_its_chunk() -> None:
+    """A project lets old frames go and reads them again when asked."""
+    b = backend()
+    grown = grow(b, start(b), 3, ("stand",))
+    frames = weakref.ref(grown.boundary.segment)
+    before = grown.boundary
+    while before.parent is not None:
+        object.__setattr__(before, "segment", replace(before.segment))
+        before = before.parent.boundary
+    gc.collect()
+    assert frames() is None and len(b._views) >= 3
 
 
 def test_views_of_a_long_story_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tv2tv_core.model.codec_blocks import flat
 from tv2tv_core.model.reference import Reference
 from tv2tv_core.train.codec_task import trained_codec
 from tv2tv_core.train.decoder_task import DecoderTask
+from tv2tv_core.train.run import train
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 
 SMALL = {"codec": {"width": 8, "deep": 16, "blocks": 1}, "chain": 2, "loss": {"batch": 4, "lpips": 0.1, "wear": 2}}
@@ -138,3 +139,10 @@ def test_unfit_settings_are_refused(data: Path, tmp_path: Path) -> None:
         task(data, tmp_path / "run", chain=0)
     with pytest.raises(InputError, match="Unknown codec loss"):
         task(data, tmp_path / "run", loss={"batches": 1})
+
+
+def test_the_decoder_is_of_the_codec_that_it_starts_from(data: Path, tmp_path: Path) -> None:
+    settings = ["trainer.steps=1", "trainer.bf16=false", "trainer.sheet_minutes=0", "loss.batch=2", "loss.lpips=0"]
+    train("codec", tmp_path / "codec", data, [*settings, "codec.width=8", "codec.deep=16", "codec.blocks=1"])
+    train("decoder", tmp_path / "decoder", data, [*settings, "chain=2", f"init={tmp_path / 'codec'}"])
+    assert trained_codec(tmp_path / "decoder")[1] == {"kind": "pixel", "width": 8, "deep": 16, "blocks": 1, "reference": True}

@@ -70,7 +70,7 @@ class SegmentMemory:
         if era not in self._entries.get(node, ()):
             before = self._entries[nodes[i - 1]][era] if i > base else self._prompt(prompt)
             entry = self._encode(node, self._assemble(nodes[:i], base, era, prompt), before)
-            self._entries.setdefault(node, {})[era] = entry
+            self._entries[node] = {**self._entries.pop(node, {}), era: entry}  # youngest last: the oldest go first
         while len(self._entries) > max(REMEMBERED, 4 * self._reach):
             self._entries.pop(next(iter(self._entries)), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import cv2
@@ -207,11 +208,11 @@ class NativeBackend:
     def _view(self, done: History, line: str) -> View:
         known = self._views.setdefault(done, {})
         if line not in known:
-            known[line] = self.model.view(self._latents(done.segment), self._summary(line), self._summary(done.plan),
-                                          partial(self._lost, done.segment))
+            known[line] = self.model.view(self._latents(done.segment), self._summary(line), self._summary(done.plan))
             while len(self._views) > 8 * VIEWS:
                 self._views.pop(next(iter(self._views)), None)
-        return known[line]
+        # Not kept: a view must not hold the frames of a chunk that its story may let go.
+        return replace(known[line], detail=partial(self._lost, done.segment))
 
     def _lost(self, chunk: ChunkSegment) -> Tensor:
         """What the latents alone do not give back of a chunk's last frame as it stands, [1, 3, height, width]."""

@@ -38,8 +38,7 @@ class Upsampler(nn.Module):
 
     A shallow path at full latent size keeps positions exact, a deep one at half of it has the width to know the
     textures. The four frames go through jointly, so that one frame's detail can serve its neighbours. What a reference knows
-    better is added: all of it, or with `reference` as much as a learned gate lets through, never more, so that detail handed
-    on from chunk to chunk can fade but not grow.
+    better is added: all of it, or with `reference` as much as a learned gate lets through, which never amplifies.
     """
 
     def __init__(self, width: int = 48, deep: int = 128, blocks: int = 3, reference: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,11 +115,11 @@ class TV2TV(nn.Module):
         """Plan summary [B, plan_width] of states [B, T, width]; a row without a valid token means no plan."""
         return self.reader(states, valid)
 
-    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor, detail: Callable[[], Tensor] | None = None) -> View:
+    def view(self, last_chunk: Tensor, plan: Tensor, past: Tensor) -> View:
         """What last_chunk [B, 3F, H, W] shows and how the camera goes on from there; plan, past [B, plan_width]: summaries of
-        the plan of the chunk to come and of last_chunk's; `detail` gives what decoding lost of its last frame, as in `View`."""
+        the plan of the chunk to come and of last_chunk's."""
         frames, dtype = last_chunk.unflatten(1, (-1, 3)), self.motion.leave.weight.dtype
-        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)), detail)
+        return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)))
 
     def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = ()) -> Guide:
         """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan [B, plan_width]

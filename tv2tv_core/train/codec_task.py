@@ -270,15 +270,20 @@ def _pin(splits: dict[str, list[Episode]], path: Path) -> None:
         splits[split] = [by_name[name] for name in names]
 
 
+def architecture_of(run_dir: Path) -> dict[str, Any]:
+    """What codec a run trains. Raises InputError when the folder holds no codec run."""
+    try:
+        return json.loads((run_dir / ARCHITECTURE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{run_dir} holds no codec run. Train one: python3 launch.py train codec.") from error
+
+
 def trained_codec(run_dir: Path) -> tuple[PixelCodec | VaeCodec, dict[str, Any]]:
     """The averaged codec of a run's newest checkpoint, in evaluation mode, and its architecture.
 
     Raises InputError when the folder holds no codec run, WeightsError when it has no checkpoint that fits.
     """
-    try:
-        architecture = json.loads((run_dir / ARCHITECTURE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{run_dir} holds no codec run. Train one: python3 launch.py train codec.") from error
+    architecture = architecture_of(run_dir)
     codec = build_codec(architecture)
     averaged = {k.removeprefix("codec."): v for k, v in ema_of(run_dir).items() if k.startswith("codec.")}
     report = load_partly(codec, averaged)

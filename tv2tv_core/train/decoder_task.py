@@ -61,6 +61,7 @@ class DecoderTask(CodecTask):
         super().__init__(architecture, loss_settings(config), {"train": self.footage.episodes,
                                                                "heldout": self.held_out.episodes})
         self.name = "decoder"
+        self.samples_per_micro = self.chain * max(1, self.settings.batch // self.chain)
         (run_dir / ARCHITECTURE).write_text(json.dumps(architecture), encoding="utf-8")
 
     def loss(self, step: int, micro: int, rng: torch.Generator, numpy_rng: np.random.Generator

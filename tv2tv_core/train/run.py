@@ -124,6 +124,8 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
     if stage == "codec":
         task = codec_task.build(given, data, run_dir)
     elif stage == "decoder":
+        if init and "codec" not in given:
+            given["codec"] = codec_task.architecture_of(Path(init))
         task = DecoderTask(given, data, run_dir)
     elif stage == "smooth":
         task = SmoothTask(_fill(SmoothConfig, given, "smooth"), *pairs_in(data))
@@ -165,6 +167,7 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
     tensors |= run_state.ema_of(run_dir)
     if codec_run is not None:
         codec, codec_config = codec_task.trained_codec(codec_run)
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(CODEC)}
         tensors |= {f"{CODEC}{name}": value for name, value in codec.state_dict().items()}
     if codec_config is None:
         raise WeightsError("no codec to export: name its run with --codec DIR, or a weight file with one as --base")
