@@ -46,6 +46,7 @@ def test_what_is_typed_ahead_stays_when_a_new_take_begins(seat: Seat, studio: Se
     with seat.page.expect_request("**/regenerate"):
         seat.press("Regenerate from here")
     seat.timeline.get_by_role("button", name="Next: chunk").click()
+    expect(seat.page.get_by_role("heading", name=f"Chunk {CHUNKS + 1}")).to_be_visible()  # what is typed before is chunk 1's
     box = seat.page.get_by_role("textbox", name=field)
     box.press_sequentially("run forward,")
     held.pop().continue_()

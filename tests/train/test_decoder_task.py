@@ -18,7 +18,8 @@ from tv2tv_core.train.decoder_task import DecoderTask
 from tv2tv_core.train.run import train
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 
-SMALL = {"codec": {"width": 8, "deep": 16, "blocks": 1}, "chain": 2, "loss": {"batch": 4, "lpips": 0.1, "wear": 2}}
+SMALL = {"codec": {"width": 8, "deep": 16, "blocks": 1}, "chain": 2,
+         "loss": {"batch": 4, "lpips": 0.1, "wear": 2, "adversarial_from": 1}}
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_each_chunk_stands_behind_what_the_last_one_lost(data: Path, tmp_path: P
 def test_detail_is_taken_from_the_reference(speckled: Path, tmp_path: Path) -> None:
     """What the latents cannot know comes out nearer to the truth with a reference than without one, before any training and
     after it; and the gate learns."""
-    one = task(speckled, tmp_path / "run", loss={"batch": 4, "lpips": 0.0, "noise": 0.0, "blur": 0.0})
+    one = task(speckled, tmp_path / "run", loss={"batch": 4, "lpips": 0.0, "noise": 0.0, "blur": 0.0, "adversarial": 0.0})
 
     @torch.no_grad()
     def errors() -> tuple[float, float]:
@@ -114,7 +115,7 @@ def test_killed_and_resumed_equals_unbroken(data: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_drawn_is_softer_than_the_truth_and_what_is_copied_is_not_all_trusted(data: Path, tmp_path: Path) -> None:
-    one = task(data, tmp_path / "run", loss={"batch": 4, "noise": 0.0, "blur": 0.0})
+    one = task(data, tmp_path / "run", loss={"batch": 4, "noise": 0.0, "blur": 0.0, "adversarial": 0.0})
     target = torch.rand(2, 12, 48, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
     motion = torch.zeros(2, 4, 3, 48, 80)
     picture = torch.zeros(2, 3, 96, 160)

@@ -54,7 +54,7 @@ def between(place: Tensor, tilt: Tensor, places: Tensor, tilts: Tensor) -> Tenso
 
 
 def recall(warped: Tensor, trust: Tensor, motion: Motion, scene: Scene, earlier: Sequence[View],
-           detail: Callable[[], Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+           detail: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """warped [1, F, 3, H, W] and trust [1, F, H, W] with what earlier views (the oldest first, each a chunk before the next)
     show of that which the last frame, of `scene`, does not; and so `detail` [1, F, 3, n·H, n·W] of the same pictures."""
     opening = ~motion.valid & (trust < OPEN)

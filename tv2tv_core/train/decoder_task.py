@@ -26,6 +26,8 @@ from tv2tv_core.train.footage import Footage
 from tv2tv_core.train.losses import TRUSTED_ERROR
 from tv2tv_core.train.wear import wear
 
+LOSS = {"batch": 12, "lpips": 0.5, "noise": 0.03, "wear": 3, "adversarial": 0.02, "adversarial_from": 50}
+"""What the shipped decoder was trained with, see `codec_task.CodecLoss`."""
 VALIDATION_CHAINS = 24
 SHEET_CHAINS = 3
 LEAST_SHARE = 0.8  # of what can be copied; a generator is never quite sure
@@ -58,6 +60,7 @@ class DecoderTask(CodecTask):
         self.footage = Footage.load(data, "train", run_dir)
         self.held_out = Footage.load(data, "heldout", run_dir)
         self.starts = self.footage.windows(self.chain + 1)
+        config["loss"] = {**LOSS, **(config.get("loss") or {})}
         super().__init__(architecture, loss_settings(config), {"train": self.footage.episodes,
                                                                "heldout": self.held_out.episodes})
         self.name = "decoder"
