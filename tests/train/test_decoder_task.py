@@ -138,6 +138,8 @@ def test_unfit_settings_are_refused(data: Path, tmp_path: Path) -> None:
         task(data, tmp_path / "run", codec={"kind": "vae"})
     with pytest.raises(InputError, match="chain=0"):
         task(data, tmp_path / "run", chain=0)
+    with pytest.raises(InputError, match="no setting 'chian'"):
+        task(data, tmp_path / "run", chian=3)
     with pytest.raises(InputError, match="Unknown codec loss"):
         task(data, tmp_path / "run", loss={"batches": 1})
 
@@ -147,3 +149,5 @@ def test_the_decoder_is_of_the_codec_that_it_starts_from(data: Path, tmp_path: P
     train("codec", tmp_path / "codec", data, [*settings, "codec.width=8", "codec.deep=16", "codec.blocks=1"])
     train("decoder", tmp_path / "decoder", data, [*settings, "chain=2", f"init={tmp_path / 'codec'}"])
     assert trained_codec(tmp_path / "decoder")[1] == {"kind": "pixel", "width": 8, "deep": 16, "blocks": 1, "reference": True}
+    on = [*settings[1:], "trainer.steps=2", "chain=2"]
+    assert train("decoder", tmp_path / "decoder", data, on).step == 2  # and goes on without being told again

@@ -60,8 +60,10 @@ class DecoderTask(CodecTask):
         self.footage = Footage.load(data, "train", run_dir)
         self.held_out = Footage.load(data, "heldout", run_dir)
         self.starts = self.footage.windows(self.chain + 1)
-        config["loss"] = {**LOSS, **(config.get("loss") or {})}
-        super().__init__(architecture, loss_settings(config), {"train": self.footage.episodes,
+        loss = {**LOSS, **(config.pop("loss", None) or {})}
+        if config:
+            raise InputError(f"the decoder stage has no setting {min(config)!r}; it has chain, codec and loss")
+        super().__init__(architecture, loss_settings({"loss": loss}), {"train": self.footage.episodes,
                                                                "heldout": self.held_out.episodes})
         self.name = "decoder"
         self.samples_per_micro = self.chain * max(1, self.settings.batch // self.chain)

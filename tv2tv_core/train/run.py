@@ -124,8 +124,9 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
     if stage == "codec":
         task = codec_task.build(given, data, run_dir)
     elif stage == "decoder":
-        if init and "codec" not in given:
-            given["codec"] = codec_task.architecture_of(Path(init))
+        begun = run_dir if (run_dir / codec_task.ARCHITECTURE).exists() else init
+        if begun and "codec" not in given:
+            given["codec"] = codec_task.architecture_of(Path(begun))
         task = DecoderTask(given, data, run_dir)
     elif stage == "smooth":
         task = SmoothTask(_fill(SmoothConfig, given, "smooth"), *pairs_in(data))
