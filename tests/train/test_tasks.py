@@ -17,12 +17,14 @@ from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.motion import PASTS, Motion
 from tv2tv_core.model.tv2tv import TV2TV, Guide
+from tv2tv_core.train import run as training
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
 from tv2tv_core.train.lines import features, mirrored
 from tv2tv_core.train.losses import drawn_weight, trust_terms
 from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
+from tv2tv_core.train.run_state import ema_of
 from tv2tv_core.train.stem_task import StemConfig, StemTask, with_holes
 from tv2tv_core.train.trainer import TrainConfig, Trainer, generators
 from tv2tv_core.train.tv2tv_task import WindowConfig, WindowTask
@@ -316,3 +318,18 @@ def test_a_run_may_start_from_a_weight_file(tmp_path: Path) -> None:
     save_weights(tmp_path / "w.safetensors", dict(source.named_parameters()), {})
     take_over(target, tmp_path / "run", str(tmp_path / "w.safetensors"))
     torch.testing.assert_close(target.stem.enter.weight, source.stem.enter.weight, atol=1e-3, rtol=1e-3)
+
+
+@needs_tokenizer
+def test_a_stem_goes_on_with_the_critic_of_the_run_it_starts_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ["trainer.steps=1", "trainer.lr=0.0", "trainer.sheet_minutes=0", "trainer.validate_every=0", "batch=2", "chain=2",
+                "paraphrases=0", "perceptual_weight=0", "adversarial_weight=0.1"]
+    for seed, name, init in ((1, "first", []), (2, "second", [f"init={tmp_path / 'first'}"]), (2, "fresh", [])):
+        monkeypatch.setattr(training, "pretrained_model", lambda config, seed=seed: model(seed))
+        training.train("stem", tmp_path / name, data, [*settings, *init])
+    critics = [{key: value for key, value in ema_of(tmp_path / name).items() if key.startswith("critic.")}
+               for name in ("first", "second", "fresh")]
+    assert critics[0] and all(torch.equal(value, critics[1][key]) for key, value in critics[0].items())
+    assert any(not torch.equal(value, critics[2][key]) for key, value in critics[0].items())

@@ -134,14 +134,15 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
         task = SharpenTask(_fill(SharpenConfig, given, "sharpen"), *pairs_in(data))
     else:
         model = pretrained_model(run_config(run_dir, given.pop("model", {})))
-        take_over(model, run_dir, init)
-        init = None
         if stage == "motion":
             task = MotionTask(model, _fill(MotionTaskConfig, given, "motion"), data, run_dir)
         elif stage == "stem":
             task = StemTask(model, _fill(StemConfig, given, "stem"), data, run_dir)
         else:
             task = WindowTask(model, _fill(WindowConfig, given, "tv2tv"), data, run_dir)
+        # After the task, which may give the model what it trains with alone: a critic goes on as the run before left it.
+        take_over(model, run_dir, init)
+        init = None
         keep_frozen(model, run_dir)
     return Trainer(task, trainer_config, run_dir, Path(init) if init else None).run()
 
