@@ -151,6 +151,8 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", metavar="FILE", help="for `export`: the weights file to write (.safetensors)")
     parser.add_argument("--base", metavar="FILE|DIR", help="for `export`: weights of what this run did not train")
     parser.add_argument("--codec", metavar="DIR", help="for `export`: the codec's run")
+    words = "for `export`: the run of another codec, for the chunk right behind given frames"
+    parser.add_argument("--given-codec", metavar="DIR", help=words)
     parser.epilog = (
         "Further arguments of the form key=value override the stage's configuration, trainer.key=value the trainer's."
     )

@@ -105,8 +105,9 @@ def _record(chosen: argparse.Namespace) -> int:
 def _train(chosen: argparse.Namespace) -> int:
     if chosen.stage == "export":
         return _export(chosen)
-    if any(value is not None for value in (chosen.out, chosen.base, chosen.codec)):
-        raise InputError("--out, --base and --codec go with `train export` only; a stage writes into the folder of --run.")
+    if any(value is not None for value in (chosen.out, chosen.base, chosen.codec, chosen.given_codec)):
+        raise InputError("--out, --base, --codec and --given-codec go with `train export` only; a stage writes into the folder "
+                         "of --run.")
     if chosen.stage == "all":
         return _train_all(chosen)
     overrides = list(chosen.overrides)
@@ -147,8 +148,8 @@ def _export(chosen: argparse.Namespace) -> int:
         raise InputError(f"`train export` takes no overrides; received {shorten(chosen.overrides[0])}. Leave it out.")
     from tv2tv_core.train.run import export
 
-    base, codec = (None if given is None else Path(given) for given in (chosen.base, chosen.codec))
-    size = export(Path(chosen.run), Path(chosen.out), base, codec)
+    others = (None if given is None else Path(given) for given in (chosen.base, chosen.codec, chosen.given_codec))
+    size = export(Path(chosen.run), Path(chosen.out), *others)
     print(f"{chosen.out}: {size / 1e6:.1f} MB")
     return 0
 

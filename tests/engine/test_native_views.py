@@ -44,25 +44,46 @@ def test_earlier_views_are_the_same_however_they_are_known(monkeypatch: pytest.M
     assert told(grow(restless(), start(b), len(plan), plan)) != told(grown)
 
 
-def test_what_decoding_lost_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last frame as it stands, less what its latents alone decode to, whether that is remembered or not; behind other
-    frames with the same latents the next chunk differs."""
-    b = backend()
+@pytest.mark.parametrize("given", [False, True])
+def test_what_decoding_lost_is_handed_on(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last frame as it stands, less what the codec of the chunk to come makes of its latents alone, whether that is
+    remembered or not; behind other frames with the same latents the next chunk differs."""
+    b = backend(given=given)
     seen = []
     guide = b.model.guide
     monkeypatch.setattr(b.model, "guide", lambda *args: seen.append(args[3][-1].detail()) or guide(*args))
-    grown = grow(b, start(b), 2, ("stand",))
-    for detail, chunk in zip(seen, grown.chunks, strict=False):
+    grown = grow(b, start(b), 3, ("stand",))
+    codecs = [b.given_codec, b.codec, b.codec]
+    for detail, chunk, codec in zip(seen, grown.chunks, codecs, strict=False):
         latents = torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None]
         frame = torch.from_numpy(chunk.frames[-1]).permute(2, 0, 1)[None] / 127.5 - 1
-        torch.testing.assert_close(detail, frame - b.codec.decode(latents)[:, -1])
-    assert len(seen) == 2 and b._plain
-    known = [b._lost(chunk) for chunk in grown.chunks]
+        torch.testing.assert_close(detail, frame - codec.decode(latents)[:, -1])
+    assert len(seen) == 3 and b._plain
+    known = [b._lost(chunk, b.codec) for chunk in grown.chunks]
     b._plain.clear()
-    assert all(torch.equal(b._lost(chunk), detail) for chunk, detail in zip(grown.chunks, known, strict=True))
+    assert all(torch.equal(b._lost(chunk, b.codec), detail) for chunk, detail in zip(grown.chunks, known, strict=True))
     first = start(b)
     other = History(replace(first.segment, frames=255 - first.segment.frames), None, first.prompt)
     assert told(grow(b, other, 1, ("stand",)))[-1:] != told(grow(b, first, 1, ("stand",)))[-1:]
+
+
+def test_what_stands_behind_given_frames_has_a_codec_of_its_own() -> None:
+    """It decodes the first chunk of a clip and the first behind frames that were added to it, and nothing else; a story that
+    was read from a file goes on alike."""
+    b, plan = backend(given=True), ("stand", "jump", "run back")
+    grown = grow(b, start(b), 3, plan)
+    decoded: list[str] = []
+    for name in ("codec", "given_codec"):
+        codec = getattr(b, name)
+        whole = codec.decode_with
+        codec.decode_with = lambda *args, name=name, whole=whole: decoded.append(name) or whole(*args)
+    assert told(grow(b, relived(start(b)), 3, plan)) == told(grown)
+    added = replace(grown.boundary.segment, seed=None)
+    grow(b, grown.then(added), 2, plan[1:])  # as the evaluation tells true frames
+    assert decoded == ["given_codec", "codec", "codec", "given_codec", "codec"]
+    again = backend(given=True)
+    assert told(grow(again, relived(grown.rewind(1)), 2, plan[1:])) == told(grown)
+    assert told(grow(backend(), start(b), 1, plan[:1])) != told(grown.rewind(1))
 
 
 def test_a_view_does_not_hold_the_frames_of_its_chunk() -> None:

@@ -26,13 +26,17 @@ class LetterTokenizer:
         return "".join(self.letters[(i - 3) % len(self.letters)] for i in ids)
 
 
-def backend(seed: int = 0) -> NativeBackend:
+def backend(seed: int = 0, *, given: bool = False) -> NativeBackend:
+    """`given`: with another codec for what stands behind given frames."""
     torch.manual_seed(seed)
-    codec = PixelCodec(8, 8, 1, reference=True).eval()
-    for parameter in codec.parameters():  # so little that pictures stay between black and white
-        parameter.data += 0.03 * torch.randn(parameter.shape)
-    codec = codec.requires_grad_(False).to(memory_format=torch.channels_last)  # as `engine.load` has it
-    return NativeBackend(tiny_model().requires_grad_(False), codec, LetterTokenizer(), name="tiny", model_hash="0")
+    codecs = [PixelCodec(8, 8, 1, reference=True).eval() for _ in range(1 + given)]
+    for codec in codecs:
+        for parameter in codec.parameters():  # so little that pictures stay between black and white
+            parameter.data += 0.03 * torch.randn(parameter.shape)
+        codec.requires_grad_(False).to(memory_format=torch.channels_last)  # as `engine.load` has it
+    model = tiny_model().requires_grad_(False)
+    return NativeBackend(model, codecs[0], LetterTokenizer(), name="tiny", model_hash="0",
+                         given_codec=codecs[1] if given else None)
 
 
 def start(b: NativeBackend) -> History:

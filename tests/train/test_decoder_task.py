@@ -142,6 +142,8 @@ def test_unfit_settings_are_refused(data: Path, tmp_path: Path) -> None:
         task(data, tmp_path / "run", chian=3)
     with pytest.raises(InputError, match="Unknown codec loss"):
         task(data, tmp_path / "run", loss={"batches": 1})
+    with pytest.raises(InputError, match="whole frames"):
+        task(data, tmp_path / "run", loss={"crop": [64, 96]})
 
 
 def test_the_decoder_is_of_the_codec_that_it_starts_from(data: Path, tmp_path: Path) -> None:

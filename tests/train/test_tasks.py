@@ -15,13 +15,14 @@ from tests.train.footage_files import write_episode, write_footage
 from tv2tv_core.errors import InputError
 from tv2tv_core.model.checkpoint import save_weights
 from tv2tv_core.model.config import ModelConfig
-from tv2tv_core.model.motion import PASTS, Motion
+from tv2tv_core.model.geometry import carry, grid
+from tv2tv_core.model.motion import PASTS, Motion, Scene
 from tv2tv_core.model.tv2tv import TV2TV, Guide
 from tv2tv_core.train import run as training
 from tv2tv_core.train.footage import Footage, shrink
 from tv2tv_core.train.layout import NOT_ASKED
 from tv2tv_core.train.lines import features, mirrored
-from tv2tv_core.train.losses import drawn_weight, trust_terms
+from tv2tv_core.train.losses import depth_terms, drawn_weight, trust_terms
 from tv2tv_core.train.motion_task import MotionTask, MotionTaskConfig
 from tv2tv_core.train.run import keep_frozen, run_config, take_over
 from tv2tv_core.train.run_state import ema_of
@@ -333,3 +334,26 @@ def test_a_stem_goes_on_with_the_critic_of_the_run_it_starts_from(
                for name in ("first", "second", "fresh")]
     assert critics[0] and all(torch.equal(value, critics[1][key]) for key, value in critics[0].items())
     assert any(not torch.equal(value, critics[2][key]) for key, value in critics[0].items())
+
+
+def test_the_camera_answers_for_where_points_land() -> None:
+    """Through a depth of half the scale, the camera that moves half as far lands every point, the true one does not; the depth
+    itself learns from the true camera alone."""
+    near = torch.full((1, 1, 6, 8), 0.4, requires_grad=True)
+    pose = torch.zeros(1, 4, 6)
+    pose[..., 1] = 0.5  # to the right
+    to = grid(6, 8, near)
+    shift = carry(to, near.detach()[:, 0], pose[:, :1], (6, 8))[0][0] - to
+    true_motion = torch.zeros(1, 4, 3, 6, 8)
+    true_motion[:, :, :2] = -shift.movedim(-1, 0)  # points that are seen there now come from here
+    true_motion[:, :, 2] = 1
+
+    def landing(scale: float, depth: float) -> torch.Tensor:
+        moves = (pose * torch.tensor([1, scale, 1, 1, 1, 1.0])).requires_grad_()
+        scene = Scene(near * depth, torch.full_like(near, -9.0), moves, torch.zeros(1, 2, 4))
+        terms = depth_terms(scene, pose, true_motion)
+        assert torch.autograd.grad(terms["landing"], near, retain_graph=True, allow_unused=True) == (None,)
+        assert torch.autograd.grad(terms["depth"], moves, allow_unused=True) == (None,)
+        return terms["landing"]
+
+    assert landing(1, 1) < 0.02 and landing(0.5, 2) < 0.02 < 0.1 < landing(1, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.footage_files import write_footage
+from tv2tv_core.engine.load import load_backend
 from tv2tv_core.errors import InputError
 from tv2tv_core.presets import Preset, verify_weights
 from tv2tv_core.train.whole import SHARES, Whole, train_all
@@ -28,6 +29,8 @@ def test_from_recordings_to_a_report(tmp_path: Path) -> None:
     measured = []
 
     def measure(preset: Preset, data: Path, out: Path) -> None:
+        backend = load_backend(preset)
+        assert backend.codec.upsampler.gate is not None and backend.given_codec.upsampler.gate is None
         measured.append((verify_weights(preset), data, out))
 
     assert train_all(whole, measure).reason == "finished"

@@ -40,8 +40,12 @@ class NativeBackend:
     grammar does not know are the model's own to understand.
     """
 
-    def __init__(self, model: TV2TV, codec: PixelCodec, tokenizer: Tokenizer, *, name: str, model_hash: str) -> None:
+    def __init__(self, model: TV2TV, codec: PixelCodec, tokenizer: Tokenizer, *, name: str, model_hash: str,
+                 given_codec: PixelCodec | None = None) -> None:
+        """`given_codec` decodes what stands right behind frames that were given, whose latents nothing has worn yet; `codec`
+        all else, and that too where there is none."""
         self.model, self.codec, self.tokenizer = model, codec, tokenizer
+        self.given_codec = given_codec or codec
         self.device = next(model.parameters()).device
         rows, columns = model.config.video.latent_shape[1:]
         self.spec = BackendSpec(
@@ -52,7 +56,7 @@ class NativeBackend:
         self._memory = SegmentMemory(model.mot, self._encode, lru_cache(maxsize=16)(self._run_prompt), self.spec.context)
         self._summary = lru_cache(maxsize=256)(self._run_summary)
         self._views: weakref.WeakKeyDictionary[History, dict[str, View]] = weakref.WeakKeyDictionary()  # by chunk, next line
-        self._plain: weakref.WeakKeyDictionary[ChunkSegment, Tensor] = weakref.WeakKeyDictionary()  # decoded last frames
+        self._plain: weakref.WeakKeyDictionary[ChunkSegment, Tensor] = weakref.WeakKeyDictionary()  # by `codec`: last frames
 
     # The protocol ---------------------------------------------------------------------------------------------------
 
@@ -121,9 +125,11 @@ class NativeBackend:
         # Half precision is what a project file keeps; the model goes on from exactly what is kept.
         kept = x.clamp(-1, 1).cpu().half()
         reference = None if guides[0] is None else guides[0].reference
-        plain, frames = self.codec.decode_with(kept.float().to(self.device), reference)
+        codec = self._codec_behind(history.boundary)
+        plain, frames = codec.decode_with(kept.float().to(self.device), reference)
         chunk = ChunkSegment(index, _pixels(frames[0]), kept[0].numpy(), options.seed)
-        self._plain[chunk] = plain[:, -1].clone()
+        if codec is self.codec:
+            self._plain[chunk] = plain[:, -1].clone()
         yield chunk
 
     # What the memory asks for ---------------------------------------------------------------------------------------
@@ -199,26 +205,31 @@ class NativeBackend:
 
     def _seen(self, done: History, line: str) -> list[View]:
         """Views of the chunks up to the one that ends `done`, which goes on under `line`; the oldest first."""
-        views = [self._view(done, line)]
+        codec = self._codec_behind(done)
+        views = [self._view(done, line, codec)]
         while done.parent is not None and len(views) <= VIEWS:
             done, line = done.parent.boundary, done.plan
-            views.append(self._view(done, line))
+            views.append(self._view(done, line, codec))
         return views[::-1]
 
-    def _view(self, done: History, line: str) -> View:
+    def _view(self, done: History, line: str, codec: PixelCodec) -> View:
         known = self._views.setdefault(done, {})
         if line not in known:
             known[line] = self.model.view(self._latents(done.segment), self._summary(line), self._summary(done.plan))
             while len(self._views) > 8 * VIEWS:
                 self._views.pop(next(iter(self._views)), None)
         # Not kept: a view must not hold the frames of a chunk that its story may let go.
-        return replace(known[line], detail=partial(self._lost, done.segment))
+        return replace(known[line], detail=partial(self._lost, done.segment, codec))
 
-    def _lost(self, chunk: ChunkSegment) -> Tensor:
-        """What the latents alone do not give back of a chunk's last frame as it stands, [1, 3, height, width]."""
-        plain = self._plain.get(chunk)
+    def _codec_behind(self, done: History) -> PixelCodec:
+        """What decodes the chunk behind the one that ends `done`."""
+        return self.given_codec if done.segment.seed is None else self.codec
+
+    def _lost(self, chunk: ChunkSegment, codec: PixelCodec) -> Tensor:
+        """What `codec` does not give back from its latents alone of a chunk's last frame as it stands, [1, 3, height, width]."""
+        plain = self._plain.get(chunk) if codec is self.codec else None
         if plain is None:
-            plain = self.codec.decode(self._latents(chunk))[:, -1]
+            plain = codec.decode(self._latents(chunk))[:, -1]
         return _unit(chunk.frames[-1:]).to(self.device) - plain
 
     def _pasts(self, done: History) -> Tensor:

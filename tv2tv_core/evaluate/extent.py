@@ -101,5 +101,5 @@ class Work:
 
     @property
     def codec(self) -> Any:
-        """The backend's codec; None when it draws without one."""
-        return getattr(self.backend, "codec", None)
+        """The backend's codec for given frames; None when it draws without one."""
+        return getattr(self.backend, "given_codec", None)

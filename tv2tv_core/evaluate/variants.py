@@ -68,7 +68,8 @@ class Beforehand(Silent):
 
 def reborn(kind: type[NativeBackend], backend: NativeBackend) -> NativeBackend:
     """The same model as another kind of player."""
-    return kind(backend.model, backend.codec, backend.tokenizer, name=backend.spec.name, model_hash=backend.spec.model_hash)
+    return kind(backend.model, backend.codec, backend.tokenizer, name=backend.spec.name, model_hash=backend.spec.model_hash,
+                given_codec=backend.given_codec)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from tv2tv_core.errors import StorageError, WeightsError
 
 FORMAT = "tv2tv-weights-1"
 SCALE = "::scale"
-CODEC = "codec."  # the codec's entries stand beside the model's under this prefix
+# The codecs' entries stand beside the model's under these prefixes; a weight file may do without the second.
+CODEC, GIVEN_CODEC = "codec.", "given_codec."
 MIN_QUANTISED = 4096  # smaller tensors (norms, biases, tables) stay in half precision: they cost nothing and matter
 
 

@@ -63,6 +63,8 @@ class DecoderTask(CodecTask):
         loss = {**LOSS, **(config.pop("loss", None) or {})}
         if config:
             raise InputError(f"the decoder stage has no setting {min(config)!r}; it has chain, codec and loss")
+        if "crop" in loss:
+            raise InputError("the decoder stage learns on whole frames, whose motion is known; leave loss.crop out")
         super().__init__(architecture, loss_settings({"loss": loss}), {"train": self.footage.episodes,
                                                                "heldout": self.held_out.episodes})
         self.name = "decoder"

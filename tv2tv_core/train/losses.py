@@ -35,7 +35,8 @@ def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Te
     visibility.
 
     `depth`: how far, in pixels, points that are seen twice land from where they were seen, through the predicted depth;
-    `covered`: cross-entropy of what stays where it is while the camera moves.
+    `landing`: the same under the predicted camera, which alone learns from it: where the depth is out of scale, the camera
+    has to be so too; `covered`: cross-entropy of what stays where it is while the camera moves.
     """
     batch, frames = pose.shape[:2]
     to = grid(*true_motion.shape[-2:], pose)
@@ -44,14 +45,18 @@ def depth_terms(scene: Scene, pose: Tensor, true_motion: Tensor) -> dict[str, Te
     maps = torch.cat((scene.inverse_depth, scene.covered), 1).repeat_interleave(frames, 0)
     near, cover = look_up(maps, source.flatten(0, 1)).unflatten(0, (batch, frames)).unbind(2)
     size = (true_motion.shape[-2], true_motion.shape[-1])
-    landed, _ = carry(source, near, pose[:, :, None, None], size)
-    missed = ((landed - to) ** 2).sum(-1).add(1e-4).sqrt().clamp(max=100)
     world = visible & ~still
-    # The logarithm keeps a few far-off points (a wall in front of the nose) from drowning the many that are almost right.
-    depth = (FAR_OFF * torch.log1p(missed / FAR_OFF) * world).sum() / world.sum().clamp(min=1)
+
+    def missed(near: Tensor, pose: Tensor) -> Tensor:
+        landed, _ = carry(source, near, pose[:, :, None, None], size)
+        off = ((landed - to) ** 2).sum(-1).add(1e-4).sqrt().clamp(max=100)
+        # The logarithm keeps a few far-off points (a wall in front of the nose) from drowning the many that are almost right.
+        return (FAR_OFF * torch.log1p(off / FAR_OFF) * world).sum() / world.sum().clamp(min=1)
+
     judged = visible & camera_moves(pose)[..., None, None]
     wrong = F.binary_cross_entropy_with_logits(cover, still.float(), reduction="none")
-    return {"depth": depth, "covered": (wrong * judged).sum() / judged.sum().clamp(min=1)}
+    return {"depth": missed(near, pose), "landing": missed(near.detach(), scene.pose),
+            "covered": (wrong * judged).sum() / judged.sum().clamp(min=1)}
 
 
 def trust_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Tensor) -> dict[str, Tensor]:

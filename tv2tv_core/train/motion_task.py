@@ -47,6 +47,7 @@ class MotionTaskConfig:
     naming_batch: int = 64
     naming_weight: float = 2.0
     pose_weight: float = 0.3
+    landing_weight: float = 0.0
     depth_weight: float = 1.0
     covered_weight: float = 1.0
     trust_weight: float = 1.0
@@ -97,8 +98,9 @@ class MotionTask:
         scene = self.model.motion.see(disturbed.unflatten(1, (-1, 3)), plan, pasts[:, 0])
         terms = depth_terms(scene, pose, motion) | {"pose": pose_loss(scene.pose, pose), "done": pose_loss(scene.done, done)}
         terms["naming"] = self._naming(numpy_rng)
-        total = (config.pose_weight * (terms["pose"] + 0.3 * terms["done"]) + config.depth_weight * terms["depth"]
-                 + config.covered_weight * terms["covered"] + config.naming_weight * terms["naming"])
+        total = (config.pose_weight * (terms["pose"] + 0.3 * terms["done"]) + config.landing_weight * terms["landing"]
+                 + config.depth_weight * terms["depth"] + config.covered_weight * terms["covered"]
+                 + config.naming_weight * terms["naming"])
         if step >= config.judge_from:
             found, warped = self.model.motion.move(last[:, -3:], scene, plan, pasts)
             judged = trust_terms(found, warped.flatten(1, 2), target, motion)

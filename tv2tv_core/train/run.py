@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file, save_file
 
 from tv2tv_core.errors import InputError, WeightsError
-from tv2tv_core.model.checkpoint import CODEC, load_weights, save_weights
+from tv2tv_core.model.checkpoint import CODEC, GIVEN_CODEC, load_weights, save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
@@ -147,31 +147,34 @@ def train(stage: str, run_dir: Path, data: Path, overrides: list[str]) -> Outcom
     return Trainer(task, trainer_config, run_dir, Path(init) if init else None).run()
 
 
-def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path | None = None) -> int:
+def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path | None = None,
+           given_codec_run: Path | None = None) -> int:
     """Write a run's averaged weights as an 8-bit weight file without the pretrained text tower; returns its bytes.
 
-    `base`: an earlier weight file or run whose entries fill what this run did not train. `codec_run`: the trained codec
-    that goes into the same file; without it the codec of `base` stays. A smooth or sharpen run takes the other one as
-    `base`. Raises WeightsError when there is neither.
+    `base`: an earlier weight file or run whose entries fill what this run did not train. `codec_run`, `given_codec_run`: the
+    trained codecs that go into the same file, for what the model makes and for what stands right behind given frames (none
+    is needed: the first then serves both); without them the codecs of `base` stay. A smooth or sharpen run takes the other
+    one as `base`. Raises WeightsError when there is no codec at all.
     """
     if not (run_dir / ARCHITECTURE).exists() and (run_dir / "checkpoints").exists():
         return export_delivery(run_dir, base, out)
     config = run_config(run_dir, {})
     tensors: dict[str, torch.Tensor] = {}
-    codec_config: dict[str, Any] | None = None
+    codecs: dict[str, Any] = {}
     if base is not None and base.is_file():
         tensors, stored = load_weights(base)
-        codec_config = stored.get("codec")
+        codecs = {prefix: stored[prefix[:-1]] for prefix in (CODEC, GIVEN_CODEC) if prefix[:-1] in stored}
     elif base is not None:
         tensors = run_state.ema_of(base)
     if (run_dir / FROZEN).exists():
         tensors |= load_file(run_dir / FROZEN)
     tensors |= run_state.ema_of(run_dir)
-    if codec_run is not None:
-        codec, codec_config = codec_task.trained_codec(codec_run)
-        tensors = {name: value for name, value in tensors.items() if not name.startswith(CODEC)}
-        tensors |= {f"{CODEC}{name}": value for name, value in codec.state_dict().items()}
-    if codec_config is None:
+    for prefix, trained in ((CODEC, codec_run), (GIVEN_CODEC, given_codec_run)):
+        if trained is not None:
+            codec, codecs[prefix] = codec_task.trained_codec(trained)
+            tensors = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
+            tensors |= {f"{prefix}{name}": value for name, value in codec.state_dict().items()}
+    if CODEC not in codecs:
         raise WeightsError("no codec to export: name its run with --codec DIR, or a weight file with one as --base")
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in TV2TV(config).state_dict().items()
@@ -179,8 +182,9 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
     if missing := [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]:
         raise WeightsError(f"{len(missing)} weights are in none of the given runs (first: {missing[0]}); name the stem "
                            "run as --base")
-    chosen = {name: tensors[name] for name in shapes} | {n: t for n, t in tensors.items() if n.startswith(CODEC)}
-    save_weights(out, chosen, {"model": config.to_dict(), "codec": codec_config}, int8=True)
+    chosen = {name: tensors[name] for name in shapes} | {n: t for n, t in tensors.items() if n.startswith(tuple(codecs))}
+    described = {prefix[:-1]: codec_config for prefix, codec_config in codecs.items()}
+    save_weights(out, chosen, {"model": config.to_dict(), **described}, int8=True)
     return out.stat().st_size
 
 

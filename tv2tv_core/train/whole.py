@@ -84,7 +84,7 @@ def train_all(whole: Whole, measure: Callable[[Preset, Path, Path], None] = meas
 def preset_of(whole: Whole) -> Preset:
     """Export the run's weights and the preset that names them; the studio takes it with `--preset` from `presets/`."""
     weights = whole.run / "weights.safetensors"
-    export(whole.run / "tv2tv", weights, whole.run / "stem", whole.run / "decoder")
+    export(whole.run / "tv2tv", weights, whole.run / "stem", whole.run / "decoder", whole.run / "codec")
     place = whole.run / "preset.yaml"
     with atomic_file(place) as fresh:
         fresh.write_text("title: My own model\nweights: weights.safetensors\nsettings: {steps: 1}\n", encoding="utf-8")
