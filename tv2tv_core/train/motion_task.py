@@ -29,7 +29,7 @@ class MotionTaskConfig:
     and right exchanged in their plan lines. `history_noise`: largest σ of the noise on the history (with probability
     `flip`), `wear`: up to how many times it was moved there and back by parts of a pixel. `judge_from`: step from which
     trust is learnt (a motion that is not good yet deserves none); `judge_alone`: nothing else is learnt, which is twice as
-    fast. `forget`: share of samples in which some or all of the plans before are unknown. `naming_batch`: lines named per
+    fast. `keep_reader`: the plan reader stays as it is, so that a stem that has learnt its summaries still reads them. `forget`: share of samples in which some or all of the plans before are unknown. `naming_batch`: lines named per
     step beside those of the batch. The weights scale the terms of the loss.
     """
 
@@ -44,6 +44,7 @@ class MotionTaskConfig:
     paraphrases: int = 5
     judge_from: int = 1000
     judge_alone: bool = False
+    keep_reader: bool = False
     naming_batch: int = 64
     naming_weight: float = 2.0
     pose_weight: float = 0.3
@@ -71,6 +72,8 @@ class MotionTask:
         model.requires_grad_(False)
         for part in (model.motion.judge, model.motion.begun) if config.judge_alone else (model.reader, model.motion):
             part.requires_grad_(True)
+        if config.keep_reader:
+            model.reader.requires_grad_(False)
 
     def modules(self) -> nn.Module:
         """The model; only motion and reader require gradients."""
