@@ -325,8 +325,8 @@ def test_a_run_may_start_from_a_weight_file(tmp_path: Path) -> None:
 def test_a_stem_goes_on_with_the_critic_of_the_run_it_starts_from(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ["trainer.steps=1", "trainer.lr=0.0", "trainer.sheet_minutes=0", "trainer.validate_every=0", "batch=2", "chain=2",
-                "paraphrases=0", "perceptual_weight=0", "adversarial_weight=0.1"]
+    settings = ["trainer.steps=1", "trainer.lr=0.0", "trainer.sheet_minutes=0", "trainer.validate_every=0", "batch=2",
+                "chain=2", "paraphrases=0", "perceptual_weight=0", "adversarial_weight=0.1"]
     for seed, name, init in ((1, "first", []), (2, "second", [f"init={tmp_path / 'first'}"]), (2, "fresh", [])):
         monkeypatch.setattr(training, "pretrained_model", lambda config, seed=seed: model(seed))
         training.train("stem", tmp_path / name, data, [*settings, *init])

@@ -7,7 +7,7 @@ import torch
 from tv2tv_core.engine.backend import Backend
 from tv2tv_core.engine.native import NativeBackend
 from tv2tv_core.errors import WeightsError
-from tv2tv_core.model.checkpoint import CODEC, GIVEN_CODEC, load_weights
+from tv2tv_core.model.checkpoint import CODEC, CODECS, GIVEN_CODEC, entries_of, load_weights
 from tv2tv_core.model.codec import PixelCodec, build_codec
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import Tokenizer, is_text_tower, load_text_tower
@@ -33,25 +33,25 @@ def load_backend(preset: Preset, device: torch.device | None = None) -> Backend:
     try:
         with torch.device("meta"):
             model = TV2TV(ModelConfig.from_dict(config["model"]))
-            codecs = {prefix: build_codec(config[prefix[:-1]]) for prefix in (CODEC, GIVEN_CODEC) if prefix[:-1] in config}
+            codecs = {name: build_codec(config[name]) for name in CODECS if name in config}
     except ValueError as error:
         raise WeightsError(f"{preset.weights} describes a model that cannot be built ({error}); use other weights") from error
-    if any(not isinstance(c, PixelCodec) or c.latent_shape != model.config.video.latent_shape for c in codecs.values()):
+    shape = model.config.video.latent_shape
+    if any(not isinstance(codec, PixelCodec) or codec.latent_shape != shape for codec in codecs.values()):
         raise WeightsError(f"{preset.weights} holds a codec that this backend cannot run; it needs the pixel codec")
     model.to_empty(device="cpu")
     load_text_tower(model.mot)
     model.mot.reset_tables()
-    ours = {name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(codecs))}
+    ours = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] not in codecs}
     expected = {name for name, value in model.state_dict().items()
                 if not (name.startswith("mot.") and is_text_tower(name.removeprefix("mot."), value))}
     _fit(model, ours, expected, str(preset.weights))
     where = device or best_device()
     model = model.eval().requires_grad_(False).to(where).settle(torch.bfloat16)
-    for prefix, codec in codecs.items():
+    for name, codec in codecs.items():
         codec.to_empty(device="cpu")
-        theirs = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        _fit(codec, theirs, set(codec.state_dict()), str(preset.weights))
-        codecs[prefix] = codec.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
+        _fit(codec, entries_of(name, tensors), set(codec.state_dict()), str(preset.weights))
+        codecs[name] = codec.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
     return NativeBackend(model, codecs[CODEC], Tokenizer.load(), name=preset.name, model_hash=digest,
                          given_codec=codecs.get(GIVEN_CODEC))
 

@@ -226,7 +226,7 @@ class NativeBackend:
         return self.given_codec if done.segment.seed is None else self.codec
 
     def _lost(self, chunk: ChunkSegment, codec: PixelCodec) -> Tensor:
-        """What `codec` does not give back from its latents alone of a chunk's last frame as it stands, [1, 3, height, width]."""
+        """What `codec` does not give back of a chunk's last frame from its latents alone, [1, 3, height, width]."""
         plain = self._plain.get(chunk) if codec is self.codec else None
         if plain is None:
             plain = codec.decode(self._latents(chunk))[:, -1]

@@ -17,8 +17,8 @@ from tv2tv_core.errors import StorageError, WeightsError
 
 FORMAT = "tv2tv-weights-1"
 SCALE = "::scale"
-# The codecs' entries stand beside the model's under these prefixes; a weight file may do without the second.
-CODEC, GIVEN_CODEC = "codec.", "given_codec."
+# Under these names the config tells of codecs, and their entries stand beside the model's; a file may do without the second.
+CODECS = CODEC, GIVEN_CODEC = "codec", "given_codec"
 MIN_QUANTISED = 4096  # smaller tensors (norms, biases, tables) stay in half precision: they cost nothing and matter
 
 
@@ -27,6 +27,11 @@ def quantise(tensor: Tensor) -> tuple[Tensor, Tensor]:
     flat = tensor.detach().float().flatten(1)
     scale = flat.abs().amax(1).clamp(min=1e-12) / 127
     return (flat / scale[:, None]).round().to(torch.int8).view(tensor.shape), scale
+
+
+def entries_of(codec: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What stands in `tensors` under the name of a codec, by the names that the codec itself has for it."""
+    return {name.removeprefix(f"{codec}."): value for name, value in tensors.items() if name.startswith(f"{codec}.")}
 
 
 def dequantise(values: Tensor, scale: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ class MotionTaskConfig:
     and right exchanged in their plan lines. `history_noise`: largest σ of the noise on the history (with probability
     `flip`), `wear`: up to how many times it was moved there and back by parts of a pixel. `judge_from`: step from which
     trust is learnt (a motion that is not good yet deserves none); `judge_alone`: nothing else is learnt, which is twice as
-    fast. `keep_reader`: the plan reader stays as it is, so that a stem that has learnt its summaries still reads them. `forget`: share of samples in which some or all of the plans before are unknown. `naming_batch`: lines named per
+    fast. `keep_reader`: the plan reader stays as it is, so that a stem that has learnt its summaries still reads them.
+    `forget`: share of samples in which some or all of the plans before are unknown. `naming_batch`: lines named per
     step beside those of the batch. The weights scale the terms of the loss.
     """
 
@@ -48,7 +49,7 @@ class MotionTaskConfig:
     naming_batch: int = 64
     naming_weight: float = 2.0
     pose_weight: float = 0.3
-    landing_weight: float = 0.0
+    landing_weight: float = 1.0
     depth_weight: float = 1.0
     covered_weight: float = 1.0
     trust_weight: float = 1.0

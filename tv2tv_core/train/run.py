@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors.torch import load_file, save_file
 
 from tv2tv_core.errors import InputError, WeightsError
-from tv2tv_core.model.checkpoint import CODEC, GIVEN_CODEC, load_weights, save_weights
+from tv2tv_core.model.checkpoint import CODEC, CODECS, GIVEN_CODEC, entries_of, load_weights, save_weights
 from tv2tv_core.model.config import ModelConfig
 from tv2tv_core.model.smollm2 import is_text_tower, load_text_tower
 from tv2tv_core.model.tv2tv import TV2TV
@@ -160,20 +160,20 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
         return export_delivery(run_dir, base, out)
     config = run_config(run_dir, {})
     tensors: dict[str, torch.Tensor] = {}
-    codecs: dict[str, Any] = {}
+    config_of: dict[str, Any] = {}
     if base is not None and base.is_file():
         tensors, stored = load_weights(base)
-        codecs = {prefix: stored[prefix[:-1]] for prefix in (CODEC, GIVEN_CODEC) if prefix[:-1] in stored}
+        config_of = {name: stored[name] for name in CODECS if name in stored}
     elif base is not None:
         tensors = run_state.ema_of(base)
     if (run_dir / FROZEN).exists():
         tensors |= load_file(run_dir / FROZEN)
     tensors |= run_state.ema_of(run_dir)
-    for prefix, trained in ((CODEC, codec_run), (GIVEN_CODEC, given_codec_run)):
+    codecs = {name: entries_of(name, tensors) for name in config_of}
+    for name, trained in ((CODEC, codec_run), (GIVEN_CODEC, given_codec_run)):
         if trained is not None:
-            codec, codecs[prefix] = codec_task.trained_codec(trained)
-            tensors = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
-            tensors |= {f"{prefix}{name}": value for name, value in codec.state_dict().items()}
+            codec, config_of[name] = codec_task.trained_codec(trained)
+            codecs[name] = codec.state_dict()
     if CODEC not in codecs:
         raise WeightsError("no codec to export: name its run with --codec DIR, or a weight file with one as --base")
     with torch.device("meta"):
@@ -182,9 +182,10 @@ def export(run_dir: Path, out: Path, base: Path | None = None, codec_run: Path |
     if missing := [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]:
         raise WeightsError(f"{len(missing)} weights are in none of the given runs (first: {missing[0]}); name the stem "
                            "run as --base")
-    chosen = {name: tensors[name] for name in shapes} | {n: t for n, t in tensors.items() if n.startswith(tuple(codecs))}
-    described = {prefix[:-1]: codec_config for prefix, codec_config in codecs.items()}
-    save_weights(out, chosen, {"model": config.to_dict(), **described}, int8=True)
+    chosen = {name: tensors[name] for name in shapes}
+    for codec_name, entries in codecs.items():
+        chosen |= {f"{codec_name}.{name}": value for name, value in entries.items()}
+    save_weights(out, chosen, {"model": config.to_dict(), **config_of}, int8=True)
     return out.stat().st_size
 
 
