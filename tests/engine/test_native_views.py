@@ -105,3 +105,14 @@ def test_views_of_a_long_story_are_not_all_kept(monkeypatch: pytest.MonkeyPatch)
     grown = grow(b, start(b), 12, ("stand",))
     assert 2 <= len(b._views) <= 8
     assert told(grow(restless(), start(b), 12, ("stand",))) == told(grown)
+
+
+def test_what_was_given_is_trusted_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the start, and behind true frames that the evaluation tells; not behind what the model made."""
+    b, trusts = backend(), []
+    guide = b.model.guide
+    monkeypatch.setattr(b.model, "guide", lambda *args: trusts.append((guide(*args), guide(*args[:4]))) or trusts[-1][0])
+    grow(b, start(b), 2, ("stand",))
+    (first, unaware), (second, same) = trusts
+    assert (first.trust >= unaware.trust).all() and first.trust.mean() > unaware.trust.mean()
+    assert torch.equal(second.trust, same.trust)

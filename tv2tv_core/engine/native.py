@@ -198,7 +198,7 @@ class NativeBackend:
         if plan is None or self.model.motion is None:
             return None
         done = history.boundary
-        return self.model.guide(self._latents(done.segment), plan, self._pasts(done), self._seen(done, line))
+        return self.model.guide(self._latents(done.segment), plan, self._pasts(done), self._seen(done, line), _given(done))
 
     def _latents(self, chunk: ChunkSegment) -> Tensor:
         return torch.from_numpy(np.asarray(chunk.latents, dtype=np.float32))[None].to(self.device)
@@ -223,7 +223,7 @@ class NativeBackend:
 
     def _codec_behind(self, done: History) -> PixelCodec:
         """What decodes the chunk behind the one that ends `done`."""
-        return self.given_codec if done.segment.seed is None else self.codec
+        return self.given_codec if _given(done) else self.codec
 
     def _lost(self, chunk: ChunkSegment, codec: PixelCodec) -> Tensor:
         """What `codec` does not give back of a chunk's last frame from its latents alone, [1, 3, height, width]."""
@@ -240,6 +240,11 @@ class NativeBackend:
             node = None if node.parent is None else node.parent.boundary
         lines += [""] * (PASTS - len(lines))
         return torch.stack([self._summary(line) for line in lines], 1)
+
+
+def _given(done: History) -> bool:
+    """Whether the chunk that ends `done` was given, not made."""
+    return done.segment.seed is None
 
 
 def _unit(frames: np.ndarray) -> Tensor:

@@ -36,9 +36,9 @@ _SEED_STEP = 1_000_003  # of `data.recorder`
 USED_BEFORE = {
     2: "The held-out episodes of this recording served to choose composition, step count and checkpoint of the weights that "
     "ship: figures on them are optimistic. Its held-out map did not.",
-    7: "These recordings are for choosing: the weights that ship (21d1a6e6d8b0) and those before (85d61c5b8003, 81245ef2bedb, "
-    "f25b1e3ff976) were chosen by interventions on 12 moments of them, the decoders of the first two by LPIPS on 12 and 16 "
-    "windows a split, 72ebafdc661a by LPIPS on 24, so figures on them are a little optimistic. 2728ad37c129 was not.",
+    7: "These recordings are for choosing: the weights that ship (a6cea620d471) and those before (21d1a6e6d8b0, 85d61c5b8003, "
+    "81245ef2bedb, f25b1e3ff976) were chosen by interventions on 12 or 15 moments of them, the first three also by LPIPS on 12 "
+    "or 16 windows a split, 72ebafdc661a by LPIPS on 24, so figures on them are a little optimistic. 2728ad37c129 was not.",
 }
 """What is known of recordings by the seed of `launch.py record`."""
 

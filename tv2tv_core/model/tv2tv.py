@@ -18,6 +18,8 @@ from tv2tv_core.model.views import View, recall
 
 # Trust is pushed towards all or nothing: even a small share of a blurred drawing in what is copied adds up from chunk to chunk.
 DECISIVE = 2.0
+# Frames that were given are crisp: an edge of theirs that is copied beside its place looks better than one that is drawn anew.
+GIVEN = 1.0
 CONDITION = 256  # width of what modulates the stem: flow time and plan summary
 
 
@@ -121,14 +123,15 @@ class TV2TV(nn.Module):
         frames, dtype = last_chunk.unflatten(1, (-1, 3)), self.motion.leave.weight.dtype
         return View(frames[:, -1].clone(), self.motion.see(frames.to(dtype), plan.to(dtype), past.to(dtype)))
 
-    def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = ()) -> Guide:
+    def guide(self, last_chunk: Tensor, plan: Tensor, pasts: Tensor, views: Sequence[View] = (), given: bool = False) -> Guide:
         """Where the history moves: last_chunk [B, 3F, H, W] are the latents before the chunk to come; plan [B, plan_width]
         the summary of its plan; pasts [B, PASTS, plan_width] of the plans of last_chunk and of those before it. `views`:
-        those of a single clip (B = 1) up to last_chunk's, the oldest first; without them last_chunk alone is looked at."""
+        those of a single clip (B = 1) up to last_chunk's, the oldest first; without them last_chunk alone is looked at.
+        `given`: last_chunk was not made by the model."""
         *earlier, last = views or [self.view(last_chunk, plan, pasts[:, 0])]
         dtype = self.motion.leave.weight.dtype
         motion, warped = self.motion.move(last.frame, last.scene, plan.to(dtype), pasts.to(dtype))
-        trust = torch.sigmoid(DECISIVE * motion.trust).flatten(1, 2)
+        trust = torch.sigmoid(DECISIVE * (motion.trust + GIVEN * given)).flatten(1, 2)
         detail = None if last.detail is None else displaced(last.detail(), motion.source.float())
         warped, trust, detail = recall(warped, trust, motion, last.scene, earlier, detail)
         reference = None if detail is None else Reference(detail, enlarged(trust, detail))

@@ -10,7 +10,7 @@ from tv2tv_core.model.geometry import POSE, camera_moves, carry, grid, look_up
 from tv2tv_core.model.motion import Motion, Scene
 from tv2tv_core.model.tv2tv import Guide
 
-TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to about the right place
+TRUSTED_ERROR = 0.2  # mean absolute error (frames in [-1, 1]) up to which a visible pixel was moved to the right place
 STILL = 0.5  # pixels of motion below which a pixel stands
 # What stands and yet changes is the held weapon, mostly: few pixels, which count more, to the judge and to the drawing.
 CHANGED, CHANGED_DRAWN = 10.0, 20.0
@@ -70,24 +70,11 @@ def trust_terms(motion: Motion, warped: Tensor, target: Tensor, true_motion: Ten
     true_source = grid(rows, columns, motion.source) + true_motion[:, :, :2].movedim(2, -1)
     pixels = (motion.source * scale - true_source).norm(dim=-1).clamp(max=columns)
     error = (warped - target).abs().unflatten(1, (-1, 3)).mean(2)
-    # What really stands is the held weapon, mostly, which has no way to be beside its place.
-    stood = (true_motion[:, :, :2] == 0).all(2)
-    wrong = torch.where(stood, error, least_error(warped, target)) >= TRUSTED_ERROR
-    seen = visible * ~wrong
-    weight = torch.where(stands(motion) & wrong, CHANGED, 1.0)
+    seen = visible * (error < TRUSTED_ERROR)
+    weight = torch.where(stands(motion) & (error >= TRUSTED_ERROR), CHANGED, 1.0)
     trust = F.binary_cross_entropy_with_logits(motion.trust.float().flatten(1, 2), seen, weight)
     return {"trust": trust, "motion_px": (pixels * visible).sum() / visible.sum().clamp(min=1),
             "trusted": torch.sigmoid(motion.trust.detach()).mean(), "warped_error": error.mean()}
-
-
-def least_error(warped: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error [B, F, H, W] of each pixel of warped [B, 3F, H, W] beside the likest of the nine around its place in
-    `target`: an edge that is copied a pixel beside its place looks better than one that is drawn anew."""
-    rows, columns = target.shape[-2:]
-    around = F.pad(target, (1, 1, 1, 1), mode="replicate")
-    errors = [(warped - around[..., y : y + rows, x : x + columns]).abs().unflatten(1, (-1, 3)).mean(2)
-              for y in range(3) for x in range(3)]
-    return torch.stack(errors).amin(0)
 
 
 def stands(motion: Motion) -> Tensor:
