@@ -43,7 +43,7 @@ HOSTILE = '<script src="//evil.example/x.js">&"\''
 class WithCodec(FakeBackend):
     """A fake of the usual size whose codec is perfect and whose lines are markup."""
 
-    codec = Through()
+    codec = given_codec = Through()
 
     def __init__(self) -> None:
         super().__init__(160, 96, line='<img src="//evil.example/y.png" onerror=alert(1)>')
