@@ -47,6 +47,8 @@ def test_typing_loses_nothing_while_chunks_arrive(seats, studio: Server, project
     seat.has_chunks(2)
     seat.job("idle")
     seat.choose(1)
+    chosen = seat.page.get_by_role("heading", name="Chunk 1", exact=True)
+    expect(chosen).to_be_visible()
     seat.generate(LONG_S)
     for text in (TEXT[:100], TEXT[50:150]):
         seat.line.fill("")
@@ -56,6 +58,7 @@ def test_typing_loses_nothing_while_chunks_arrive(seats, studio: Server, project
         expect(seat.line).to_be_focused()
         expect(seat.line).to_have_value(text)
         seat.page.evaluate("document.querySelector('#tv2tv-root').__tv2tv.store.set({ selected: null })")
+        expect(chosen).to_be_hidden()  # what is typed before is chunk 1's
     clean(seat)
 
 
